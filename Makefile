@@ -1,0 +1,77 @@
+# Each target does all that it needs on a fresh machine with Python 3.11, venv and pip; what is done already is not done again.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+STAMPS := .venv/stamps
+TYPED := $(shell find proxy -name '*.pxd' 2>/dev/null)
+MODE := $(if $(filter 1,$(GOSSAMER_NO_COMPILE)),plain,compiled)
+
+.PHONY: help
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: install
+install: $(STAMPS)/$(MODE)  ## make .venv with the `mesh` command in it
+
+$(STAMPS)/deps: requirements/dev.txt scripts/python.sh
+	@python=$$(sh scripts/python.sh) && echo "installing with $$($$python --version) into .venv" && $$python -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: $(STAMPS)/deps pyproject.toml setup.py mesh/version.py
+	@GOSSAMER_NO_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+# The modules are compiled in place, so that an edited source is what runs after the next make.
+$(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(TYPED) $(TYPED:.pxd=.py)
+	@rm -f $(STAMPS)/plain
+	@sh scripts/compile.sh
+	@! find proxy -name '*.so' | grep -q . || touch $@
+
+$(STAMPS)/plain: $(STAMPS)/package scripts/compile.sh
+	@rm -f $(STAMPS)/compiled
+	@sh scripts/compile.sh
+	@touch $@
+
+.PHONY: demo
+demo: install  ## the story on this machine: one pod gets it all, then the mesh balances every request
+	@$(BIN)/mesh demo $(ARGS)
+
+.PHONY: tools
+tools:
+	@python=$$(sh scripts/python.sh) && sh scripts/tools.sh "$$python"
+
+.PHONY: lint
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint  ## format, lint, types, layers and unit tests: under a minute
+	$(BIN)/python -m pytest -q tests/unit
+
+# All tests with the modules as `make install` made them, then those of pure code once more with the same modules as plain Python.
+.PHONY: test
+test: tools lint  ## everything, as CI runs it
+	$(BIN)/python -m pytest --durations=15 tests
+	GOSSAMER_PURE=1 $(BIN)/python -m pytest tests/unit tests/properties tests/playbook
+
+.PHONY: bench
+bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: $(STAMPS)/deps  ## renew requirements/*.txt from pyproject.toml
+	@sh scripts/lock.sh
+
+.PHONY: clean
+clean:  ## remove what was installed and built
+	rm -rf .venv build *.egg-info
+	find proxy -name '*.so' -delete

@@ -1,0 +1,67 @@
+"""Envoy: one worker, HTTP/2 on both sides, no access log, no tracing, no request id, no retries."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.peers.peer import Peer, Place
+from benchmarks.toolchain import ENVOY_VERSION, envoy_binary
+
+
+def command(place: Place) -> list[str]:
+    path = place.write("envoy.json", json.dumps(_bootstrap(place), indent=1))
+    return [str(envoy_binary()), "-c", path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+
+
+def _bootstrap(place: Place) -> dict[str, object]:
+    return {
+        "admin": {"address": _address(place.admin_port)},
+        "static_resources": {"listeners": [_listener(place)], "clusters": [_cluster(place)]},
+    }
+
+
+def _address(port: int) -> dict[str, object]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _listener(place: Place) -> dict[str, object]:
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "servers", "timeout": "0s"}}
+    manager = {
+        "@type": _extension("network.http_connection_manager.v3.HttpConnectionManager"),
+        "codec_type": "HTTP2",
+        "stat_prefix": "grpc",
+        "generate_request_id": False,
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {"name": "router", "typed_config": {"@type": _extension("http.router.v3.Router")}},
+        ],
+    }
+    chain = {"filters": [{"name": "http", "typed_config": manager}]}
+    return {"name": "grpc", "address": _address(place.port), "filter_chains": [chain]}
+
+
+def _cluster(place: Place) -> dict[str, object]:
+    endpoints = [{"endpoint": {"address": _address(port)}} for port in place.backends]
+    return {
+        "name": "servers",
+        "type": "STATIC",
+        "lb_policy": "ROUND_ROBIN",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        "load_assignment": {"cluster_name": "servers", "endpoints": [{"lb_endpoints": endpoints}]},
+    }
+
+
+def _extension(name: str) -> str:
+    return f"type.googleapis.com/envoy.extensions.filters.{name}"
+
+
+def prepare() -> None:
+    envoy_binary()
+
+
+PEER = Peer("envoy", "Envoy", prepare, lambda: ENVOY_VERSION, command)

@@ -1,0 +1,29 @@
+"""The entry point of the `mesh` command.
+
+It exists apart from `mesh.commands` for the sidecar's memory: `mesh proxy` runs in every pod, so it goes straight to
+`proxy.main` and imports neither typer nor rich. A test holds that.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line of this process; the result is its exit code: 0, 1 (failed), 2 (usage)."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["proxy"]:
+        from proxy.main import main as run_proxy
+
+        return run_proxy(arguments[1:])
+    try:
+        from mesh.commands import run
+    except ModuleNotFoundError as missing:
+        if missing.name not in {"typer", "rich"}:
+            raise
+        print(
+            f"mesh: only `mesh proxy` is installed here; {missing.name} is missing: install gossamer-mesh[cli].",
+            file=sys.stderr,
+        )
+        return 1
+    return run(arguments)

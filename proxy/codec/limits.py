@@ -1,0 +1,92 @@
+"""Bounds against hostile peers that belong to one HTTP/2 connection (DESIGN 3.6), and the counts that enforce them.
+
+Each is an attack with a name: rapid reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671), CONTINUATION flood
+(CVE-2024-27316), the floods of CVE-2019-9511 to 9518. The bounds on control frames are Envoy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.codec.constants import ENHANCE_YOUR_CALM
+from proxy.codec.errors import ConnectionFault
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may ask of us. Bytes are as on the wire unless said otherwise."""
+
+    max_concurrent_streams: int = 100
+    stream_window_bytes: int = 65_536
+    # The connection's window is credited on receipt: memory is bounded by the streams' windows, this only covers the path.
+    connection_window_bytes: int = 4 * 1024 * 1024
+    # Streams that drain may grow up to this, all of a connection together by at most `growth_bytes`.
+    max_stream_window_bytes: int = 1024 * 1024
+    growth_bytes: int = 4 * 1024 * 1024
+    max_header_bytes: int = 61_440
+    max_header_fields: int = 100
+    max_settings_entries: int = 32
+    # RST_STREAM before our response headers and within `premature_s`: more than half of over `min_streams_judged`.
+    premature_s: float = 1.0
+    min_streams_judged: int = 500
+    max_queued_control_frames: int = 1_000
+    max_consecutive_empty_frames: int = 100
+    priority_frames_per_stream: int = 100
+    window_updates_per_data_frame: int = 10
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class FloodGuard:
+    """Counts what costs us work and the peer nothing; raises ConnectionFault(ENHANCE_YOUR_CALM) above the bounds."""
+
+    __slots__ = ("control", "data_sent", "empty", "judged", "limits", "premature", "priority", "streams", "updates")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.streams = 0
+        self.judged = 0
+        self.premature = 0
+        self.empty = 0
+        self.priority = 0
+        self.updates = 0
+        self.data_sent = 0
+        self.control = 0
+
+    def stream_opened(self) -> None:
+        self.streams += 1
+        self.judged += 1
+        if self.judged >= 2 * self.limits.min_streams_judged + 2:
+            # Forget slowly, so that an hour of good calls does not pay for an attack.
+            self.judged //= 2
+            self.premature //= 2
+
+    def stream_reset_early(self) -> None:
+        self.premature += 1
+        if self.judged > self.limits.min_streams_judged and 2 * self.premature > self.judged:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "rapid reset")
+
+    def empty_frame(self) -> None:
+        self.empty += 1
+        if self.empty > self.limits.max_consecutive_empty_frames:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "empty frames flood")
+
+    def priority_frame(self) -> None:
+        self.priority += 1
+        if self.priority > self.limits.priority_frames_per_stream * (1 + self.streams):
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "PRIORITY flood")
+
+    def window_update(self) -> None:
+        self.updates += 1
+        if self.updates > 100 + 2 * self.streams + self.limits.window_updates_per_data_frame * self.data_sent:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "WINDOW_UPDATE flood")
+
+    def control_queued(self) -> None:
+        """An answer (ACK, RST_STREAM) was queued while the peer does not read."""
+        self.control += 1
+        if self.control > self.limits.max_queued_control_frames:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "control frames flood")
+
+    def control_flushed(self) -> None:
+        self.control = 0

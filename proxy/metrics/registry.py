@@ -1,0 +1,163 @@
+"""All metrics of a process: handles by their labels, counters of faults, gauges asked at scrape, and their eviction.
+
+However many names a client invents, a family has at most `MAX_HANDLES` label sets; what comes then is counted together
+under `overflow` until an idle set makes room. An eviction bumps `epoch`, and whoever kept handles asks for them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+from proxy.metrics.handles import HttpMetrics, TcpMetrics
+from proxy.metrics.labels import Labels, clean_labels, overflow_labels
+
+MAX_HANDLES = 1000
+MAX_COUNTERS = 100  # label sets of one of the small families
+IDLE_S = 600.0
+
+Samples = Iterable[tuple[Labels, float]]
+
+
+class Handle(Protocol):
+    """What eviction needs to know of a handle."""
+
+    seen: int
+    idle_since: float
+
+    def activity(self) -> int: ...
+
+    def is_open(self) -> bool: ...
+
+
+H = TypeVar("H", bound=Handle)
+
+
+class Handles(Generic[H]):
+    """The handles of one kind, at most so many."""
+
+    __slots__ = ("_by_labels", "_limit", "_make")
+
+    def __init__(self, make: Callable[[Labels], H], limit: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._by_labels: dict[Labels, H] = {}
+
+    def get(self, labels: Labels) -> H:
+        handle = self._by_labels.get(labels)
+        return handle if handle is not None else self._get_clean(clean_labels(labels))
+
+    def _get_clean(self, labels: Labels) -> H:
+        if labels not in self._by_labels and len(self._by_labels) >= self._limit:
+            labels = overflow_labels(labels)
+        handle = self._by_labels.get(labels)
+        if handle is None:
+            handle = self._by_labels[labels] = self._make(labels)
+        return handle
+
+    def sweep(self, now: float) -> int:
+        """Evict what has been idle for too long; return how many that were."""
+        idle = [labels for labels, handle in self._by_labels.items() if is_idle(handle, now)]
+        for labels in idle:
+            del self._by_labels[labels]
+        return len(idle)
+
+    def all(self) -> list[H]:
+        """List the handles, so that a scrape may take its time over them."""
+        return list(self._by_labels.values())
+
+
+def is_idle(handle: Handle, now: float) -> bool:
+    """Note what a handle has counted, and tell whether it has been the same for `IDLE_S` with nothing open."""
+    activity = handle.activity()
+    if activity != handle.seen:
+        handle.seen = activity
+        handle.idle_since = now
+    return now - handle.idle_since >= IDLE_S and not handle.is_open()
+
+
+class Counters:
+    """One small family of counters, for what is rare: faults, failures, retries. Its label sets stay for ever."""
+
+    __slots__ = ("_counts", "help", "label_names", "name")
+
+    def __init__(self, name: str, help: str, label_names: tuple[str, ...]) -> None:
+        self.name = name
+        self.help = help
+        self.label_names = label_names
+        self._counts: dict[Labels, int] = {}
+
+    def add(self, *values: str) -> None:
+        """Count one for these values of the labels, in their order."""
+        labels = clean_labels(tuple(zip(self.label_names, values, strict=True)))
+        if labels not in self._counts and len(self._counts) >= MAX_COUNTERS:
+            labels = overflow_labels(labels)
+        self._counts[labels] = self._counts.get(labels, 0) + 1
+
+    def samples(self) -> Samples:
+        return list(self._counts.items())
+
+
+class Gauge:
+    """A family that is asked at scrape. `kind` is `gauge`, or `counter` for a total that is kept elsewhere."""
+
+    __slots__ = ("collect", "help", "kind", "name")
+
+    def __init__(self, name: str, help: str, kind: str, collect: Callable[[], Samples]) -> None:
+        self.name = name
+        self.help = help
+        self.kind = kind
+        self.collect = collect
+
+
+class Registry:
+    """The one place where metrics are made and found. `now` is the clock of whoever sweeps, in seconds."""
+
+    __slots__ = ("_gauges", "_https", "_tcps", "epoch", "failures", "protocol_faults", "retries")
+
+    def __init__(self, limit: int = MAX_HANDLES) -> None:
+        self.epoch = 0
+        self._https = Handles(HttpMetrics, limit)
+        self._tcps = Handles(TcpMetrics, limit)
+        self._gauges: list[Gauge] = []
+        self.protocol_faults = Counters(
+            "gossamer_protocol_faults_total",
+            "Connections and streams ended since a peer broke the protocol or a limit.",
+            ("side", "reason"),
+        )
+        self.failures = Counters(
+            "gossamer_failures_total", "Requests that the proxy itself answered with an error.", ("reason",)
+        )
+        self.retries = Counters(
+            "gossamer_retries_total", "Requests sent once more, to another endpoint.", ("reason", "outcome")
+        )
+
+    def http(self, labels: Labels) -> HttpMetrics:
+        """Get the handle of these labels, to be kept until `epoch` changes."""
+        return self._https.get(labels)
+
+    def tcp(self, labels: Labels) -> TcpMetrics:
+        """Get the handle of these labels, to be kept by a connection for its life, else until `epoch` changes."""
+        return self._tcps.get(labels)
+
+    def gauge(self, name: str, help: str, collect: Callable[[], Samples], kind: str = "gauge") -> None:
+        """Add a family whose samples are asked for at each scrape."""
+        self._gauges.append(Gauge(name, help, kind, collect))
+
+    def sweep(self, now: float) -> None:
+        """Evict idle handles; to be called every ten seconds or so."""
+        if self._https.sweep(now) + self._tcps.sweep(now):
+            self.epoch += 1
+
+    def exposition(self) -> Iterator[bytes]:
+        """Write all metrics, piece by piece, so that a large answer neither fills memory nor holds up the loop."""
+        from proxy.metrics import exposition  # a proxy that is never scraped does not pay for it
+
+        return exposition.encode(self._https.all(), self._tcps.all(), self._counters(), self._gauges)
+
+    def render(self) -> bytes:
+        """Write all metrics at once."""
+        return b"".join(self.exposition())
+
+    def _counters(self) -> list[Counters]:
+        return [self.protocol_faults, self.failures, self.retries]

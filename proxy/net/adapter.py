@@ -1,0 +1,191 @@
+"""Between asyncio's transports and the sans-I/O connections: bytes in, bytes out, back-pressure, the end of a socket.
+
+ONE read buffer serves all connections of a loop: it is parsed to the end before the next read, and only an unfinished frame
+is kept. All output of one read goes out in one write per connection. OS errors stop here (DESIGN 2, 3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from proxy.codec.connection import Connection
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.log import log_bug
+
+READ_BUFFER_BYTES = 128 * 1024
+_HIGH_WATER_BYTES = 256 * 1024
+# How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
+_LINGER_S = 1.0
+
+
+class ReadBuffer:
+    """The loop's one read buffer. Owned by whoever reads, from `get_buffer` to the end of `buffer_updated`."""
+
+    __slots__ = ("data", "view")
+
+    def __init__(self) -> None:
+        self.data = bytearray(READ_BUFFER_BYTES)
+        self.view = memoryview(self.data)
+
+
+def flush(flushes: list[Connection]) -> None:
+    """Write what every connection has to say; that may make others speak."""
+    while flushes:
+        batch = flushes[:]
+        flushes.clear()
+        for conn in batch:
+            conn.io.write_out()
+
+
+class Adapter(asyncio.BufferedProtocol):
+    """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end."""
+
+    __slots__ = ("address", "buffer", "conn", "ended", "opened_s", "shutting", "tail", "tcp", "transport", "user_timeout_s")
+
+    def __init__(
+        self,
+        conn: Connection,
+        buffer: ReadBuffer,
+        tcp: TcpMetrics,
+        ended: Callable[[Adapter, str], None],
+        user_timeout_s: float,
+    ) -> None:
+        self.conn = conn
+        conn.io = self
+        self.buffer = buffer
+        self.tcp = tcp
+        self.ended = ended
+        self.user_timeout_s = user_timeout_s
+        self.tail = b""
+        self.transport: Any = None
+        self.shutting = False
+        self.opened_s = monotonic()
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
+        self.tcp.opened += 1
+        self.conn.start()
+        flush(self.conn.flushes)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        size = len(self.tail)
+        if size == 0:
+            return self.buffer.view
+        self.buffer.data[:size] = self.tail
+        return self.buffer.view[size:]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.tcp.read_bytes += nbytes
+        conn = self.conn
+        data = self.buffer.data
+        end = nbytes + len(self.tail)
+        try:
+            taken = conn.feed(data, 0, end, monotonic())
+            self.tail = bytes(data[taken:end]) if taken < end else b""
+            flush(conn.flushes)
+        except Exception as bug:  # One connection's bug must not take the others along.
+            self._bug(bug)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self.conn.blocked = True
+
+    def resume_writing(self) -> None:
+        conn = self.conn
+        conn.blocked = False
+        conn.guard.control_flushed()
+        try:
+            conn.pump()
+            flush(conn.flushes)
+        except Exception as bug:
+            self._bug(bug)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.tcp.close(describe_errno(exc))
+        try:
+            if not self.shutting:
+                self.conn.lost(describe(exc) or "closed by the peer", monotonic())
+            self.ended(self, describe(exc))
+            flush(self.conn.flushes)
+        except Exception as bug:
+            self._bug(bug)
+
+    # ---- the connection's side
+
+    def write_out(self) -> None:
+        conn = self.conn
+        while conn.out:
+            data = conn.take()
+            if self.transport is not None:
+                self.tcp.write_bytes += len(data)
+                self.transport.write(data)
+            if conn.waiting and not conn.blocked:
+                conn.pump()
+        conn.dirty = False
+        if conn.closed and not self.shutting:
+            self.shut()
+
+    def shut(self) -> None:
+        """Send what is queued, then our end; wait a little for the peer's."""
+        self.shutting = True
+        transport = self.transport
+        if transport is None:
+            return
+        self.conn.lost(self.conn.fault, monotonic())
+        if self.conn.out:
+            self.write_out()
+        if transport.is_closing():
+            return
+        transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+
+    def abort(self) -> None:
+        """Close at once, whatever is unsent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _bug(self, bug: Exception) -> None:
+        log_bug("a connection was ended by a bug in the proxy", bug)
+        self.abort()
+
+
+def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
+    """No Nagle; and a peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2)."""
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(user_timeout_s / 2)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(user_timeout_s / 4)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout_s * 1000))
+    except OSError:
+        # The peer may be gone already; the read says so next.
+        return
+
+
+def describe_errno(error: BaseException | None) -> str:
+    """The label `errno` of tcp_close_total: a name such as ECONNRESET, or '' for an orderly end."""
+    number = getattr(error, "errno", None)
+    return errno.errorcode.get(number, "") if isinstance(number, int) else ""
+
+
+def describe(error: BaseException | None) -> str:
+    """A few words for a person, '' for an orderly end."""
+    if error is None:
+        return ""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,100 @@
+"""Accepting: a listening socket, and the sweep over what was accepted (idle, half-open, too old, draining)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import monotonic
+
+from proxy.codec.limits import Limits
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.adapter import Adapter, ReadBuffer, flush
+from proxy.relay.downstream import Downstream
+from proxy.relay.relay import Relay
+
+BACKLOG = 1024
+# A client that sends a preface or a frame so slowly holds memory for nothing (slow loris).
+_PARTIAL_S = 10.0
+# After the drain is announced the listener stays open so long: what is in its backlog is accepted, not reset.
+_BACKLOG_S = 0.1
+
+
+class Listener:
+    """Clients' connections of one listening socket."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        limits: Limits,
+        buffer: ReadBuffer,
+        tcp: TcpMetrics,
+        idle_timeout_s: float,
+        max_age_s: float | None,
+        user_timeout_s: float,
+    ) -> None:
+        self.relay = relay
+        self.limits = limits
+        self.buffer = buffer
+        self.tcp = tcp
+        self.idle_timeout_s = idle_timeout_s
+        self.max_age_s = max_age_s
+        self.user_timeout_s = user_timeout_s
+        self.adapters: set[Adapter] = set()
+        self.draining = False
+        self.server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, reuse_port: bool) -> list[tuple[str, int]]:
+        """Bind and accept; OSError where that fails. Returns the addresses."""
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(self._accept, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
+        return [sock.getsockname()[:2] for sock in self.server.sockets]
+
+    def _accept(self) -> Adapter:
+        now = monotonic()
+        conn = Downstream(self.relay, self.limits, now)
+        adapter = Adapter(conn, self.buffer, self.tcp, self._ended, self.user_timeout_s)
+        self.adapters.add(adapter)
+        return adapter
+
+    def _ended(self, adapter: Adapter, error: str) -> None:
+        self.adapters.discard(adapter)
+
+    def sweep(self, now: float) -> None:
+        """Every second or so: end what is idle, stuck, too old, or has been told to go."""
+        for adapter in list(self.adapters):
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            if conn.closed:
+                continue
+            if self.draining:
+                conn.drain(now)
+            if conn.drain_at_s and now >= conn.drain_at_s:
+                conn.refuse_more()
+            elif (not conn.peer_settings_seen or adapter.tail or conn.assembling) and now - conn.now > _PARTIAL_S:
+                adapter.abort()
+            elif conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s:
+                conn.drain(now)
+            elif self.max_age_s and now - adapter.opened_s > self.max_age_s * (1 + 0.1 * random.random()):
+                conn.drain(now)
+        flush(self.relay.flushes)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Announce the end to all, wait for their last streams; True where all ended within `timeout_s`."""
+        self.draining = True
+        now = monotonic()
+        deadline_s = now + timeout_s
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            conn.drain(now)
+        flush(self.relay.flushes)
+        await asyncio.sleep(_BACKLOG_S)
+        if self.server is not None:
+            self.server.close()
+        while self.adapters and monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+            self.sweep(monotonic())
+        ended = not self.adapters
+        for adapter in list(self.adapters):
+            adapter.abort()
+        return ended

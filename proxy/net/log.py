@@ -1,0 +1,30 @@
+"""Lines on stderr, for a person or a log collector. Nothing per request ever comes here."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+
+_BUG_LINES_MAX = 100
+_bugs_seen = 0
+
+
+def log(message: str) -> None:
+    """One line with the time in UTC, as RFC 3339."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    try:
+        sys.stderr.write(f"{stamp}.{int(now % 1 * 1000):03d}Z {message}\n")
+        sys.stderr.flush()
+    except OSError:
+        # A full disk or a closed pipe must not end the traffic.
+        return
+
+
+def log_bug(message: str, error: BaseException) -> None:
+    """A fault of ours, with its traceback; only the first ones, so that a peer cannot fill the disk."""
+    global _bugs_seen
+    _bugs_seen += 1
+    if _bugs_seen <= _BUG_LINES_MAX:
+        log(f"bug: {message}: " + "".join(traceback.format_exception(error)).rstrip())

@@ -1,0 +1,117 @@
+"""Dialling: keeps a connection to every endpoint, with backoff and jitter (DESIGN 3.2).
+
+An endpoint counts as connected once it has sent its SETTINGS, which proves that it speaks HTTP/2: what accepts and stays
+silent never gets a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import monotonic
+
+from proxy.codec.limits import Limits
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.adapter import Adapter, ReadBuffer, describe
+from proxy.relay.link import Link
+from proxy.relay.relay import Relay
+from proxy.relay.upstream import Upstream
+
+_BACKOFF_MIN_S = 0.1
+_BACKOFF_MAX_S = 10.0
+_BACKOFF_FACTOR = 1.6
+# A connection that lasted this long was a good one: the next is dialled at once.
+_GOOD_S = 5.0
+
+
+class Pool:
+    """One per direction. `last_error` of an address says why its latest dial failed, for messages and the admin port."""
+
+    def __init__(
+        self, relay: Relay, limits: Limits, buffer: ReadBuffer, tcp: TcpMetrics, user_timeout_s: float
+    ) -> None:
+        self.relay = relay
+        self.limits = limits
+        self.buffer = buffer
+        self.tcp = tcp
+        self.user_timeout_s = user_timeout_s
+        self.adapters: set[Adapter] = set()
+        self.last_error: dict[tuple[str, int], str] = {}
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def dial(self, link: Link) -> None:
+        """Called by a link that wants one more connection."""
+        delay_s = 0.0
+        if link.failures:
+            delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** (link.failures - 1))
+            delay_s *= random.uniform(0.5, 1.0)
+        self.loop.call_later(delay_s, self._begin, link)
+
+    def _begin(self, link: Link) -> None:
+        if link.removed:
+            link.dialling = False
+            return
+        task = self.loop.create_task(self._connect(link))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _connect(self, link: Link) -> None:
+        host, port = link.endpoint.address
+        conn = Upstream(self.relay, link, self.limits, monotonic())
+        try:
+            async with asyncio.timeout(link.connect_timeout_s):
+                _, adapter = await self.loop.create_connection(
+                    lambda: Adapter(conn, self.buffer, self.tcp, self._ended, self.user_timeout_s), host, port
+                )
+        except TimeoutError:
+            self._failed(link, "connect timed out")
+            return
+        except OSError as error:
+            self._failed(link, describe(error))
+            return
+        self.adapters.add(adapter)
+        if adapter.transport is None:
+            # It was gone before we heard of it; `_ended` has seen to the link.
+            self.adapters.discard(adapter)
+            return
+        self.loop.call_later(link.connect_timeout_s, self._expect_settings, adapter, conn)
+
+    def _expect_settings(self, adapter: Adapter, conn: Upstream) -> None:
+        if not conn.peer_settings_seen and adapter.transport is not None:
+            conn.fault = "no HTTP/2 SETTINGS from the endpoint"
+            adapter.abort()
+
+    def _ended(self, adapter: Adapter, error: str) -> None:
+        self.adapters.discard(adapter)
+        conn = adapter.conn
+        assert isinstance(conn, Upstream)
+        link = conn.link
+        if not conn.peer_settings_seen:
+            self._failed(link, conn.fault or error or "closed before any HTTP/2 SETTINGS")
+        elif monotonic() - adapter.opened_s >= _GOOD_S:
+            link.failures = 0
+        else:
+            link.failures += 1
+
+    def _failed(self, link: Link, error: str) -> None:
+        self.last_error[link.endpoint.address] = error
+        link.failures += 1
+        link.dialling = False
+        if not link.conns:
+            link.dial_more()
+
+    def remove(self, link: Link, now: float) -> None:
+        """The endpoint is no longer wanted: what it is doing it finishes."""
+        link.removed = True
+        self.last_error.pop(link.endpoint.address, None)
+        for conn in list(link.conns):
+            conn.retire(now)
+        link.scatter(now)
+
+    def close(self) -> None:
+        """End everything at once."""
+        for task in self.tasks:
+            task.cancel()
+        for adapter in list(self.adapters):
+            adapter.abort()

@@ -1,0 +1,48 @@
+"""A destination: the balancer over its endpoints, and the requests that wait until one of them is ready.
+
+Invariant: a request waits only while no endpoint is ready, and only until none has been for `failfast_s`; then it and all
+that follow fail at once until one is (Linkerd's fail-fast).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from proxy.balance.endpoint import Endpoint
+from proxy.balance.p2c import Balancer
+
+if TYPE_CHECKING:
+    from proxy.relay.exchange import Exchange
+
+MAX_WAITING = 1_000
+
+
+class Cluster:
+    """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready."""
+
+    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "name", "waiting")
+
+    def __init__(self, name: str, balancer: Balancer, failfast_s: float, now: float) -> None:
+        self.name = name
+        self.balancer = balancer
+        self.failfast_s = failfast_s
+        self.deserted_since_s = now
+        self.waiting: OrderedDict[Exchange, None] = OrderedDict()
+
+    def fails_fast(self, now: float) -> bool:
+        return self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s
+
+    def set_ready(self, endpoint: Endpoint, ready: bool, now: float) -> None:
+        self.balancer.set_ready(endpoint, ready)
+        self.refresh(now)
+
+    def refresh(self, now: float) -> None:
+        """After any change of readiness: send on what waits, or start the clock."""
+        if any(endpoint.ready for endpoint in self.balancer.endpoints):
+            self.deserted_since_s = -1.0
+            for _waiting in range(len(self.waiting)):
+                exchange, _ = self.waiting.popitem(last=False)
+                exchange.dispatch(now)
+        elif self.deserted_since_s < 0:
+            self.deserted_since_s = now

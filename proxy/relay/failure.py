@@ -1,0 +1,77 @@
+"""What a client sees when the proxy itself ends a request: the one table (DESIGN 3.4), and its encoding.
+
+gRPC requests get a trailers-only response, others a status and a short text; all carry `gossamer-error` with the reason,
+which is the metric's label too.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from proxy.codec.fields import encode_field
+
+ERROR_HEADER = b"gossamer-error"
+
+
+class Failure:
+    """One row: `reason` for header and metric, `http_status`, `grpc_status`, and `text` for a person."""
+
+    __slots__ = ("grpc_status", "http_status", "reason", "text")
+
+    def __init__(self, reason: str, http_status: int, grpc_status: int, text: str) -> None:
+        self.reason = reason
+        self.http_status = http_status
+        self.grpc_status = grpc_status
+        self.text = text
+
+
+NO_ENDPOINT = Failure("no-endpoint", 503, 14, "no endpoint is ready")
+UPSTREAM_LOST = Failure("upstream-lost", 502, 14, "the connection to the endpoint was lost before it answered")
+UPSTREAM_FAULT = Failure("upstream-fault", 502, 14, "the endpoint broke the HTTP/2 protocol")
+TIMEOUT = Failure("timeout", 504, 4, "the route's timeout passed")
+OVERLOAD = Failure("overload", 503, 14, "too many requests wait for an endpoint")
+NO_ROUTE = Failure("no-route", 404, 12, "no route matches the request's authority and path")
+HEADERS_TOO_LARGE = Failure("headers-too-large", 431, 8, "the request's headers exceed the limit")
+
+FAILURES = (NO_ENDPOINT, UPSTREAM_LOST, UPSTREAM_FAULT, TIMEOUT, OVERLOAD, NO_ROUTE, HEADERS_TOO_LARGE)
+
+# gRPC's statuses that count as failures for the success rate: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL,
+# UNAVAILABLE, DATA_LOSS.
+GRPC_FAILURES = frozenset((2, 4, 7, 13, 14, 15))
+# Those that are the endpoint's fault, not the method's: RESOURCE_EXHAUSTED, UNAVAILABLE (DESIGN 3.3).
+GRPC_FAULTS = frozenset((8, 14))
+HTTP_FAULTS = frozenset((429, 502, 503, 504))
+# https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md; anything else is UNKNOWN.
+_GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+
+
+def grpc_status_of_http(status: int) -> int:
+    """What a gRPC client makes of a response without grpc-status."""
+    return _GRPC_OF_HTTP.get(status, 2)
+
+
+def encode_grpc_trailers(failure: Failure, detail: str) -> bytes:
+    text = f"{failure.text}: {detail}" if detail else failure.text
+    return (
+        encode_field(b"grpc-status", str(failure.grpc_status).encode())
+        + encode_field(b"grpc-message", quote(f"gossamer: {text}", safe=" !#$&'()*+,/:;=?@[]").encode())
+        + encode_field(ERROR_HEADER, failure.reason.encode())
+    )
+
+
+def encode_grpc_response(failure: Failure, detail: str) -> bytes:
+    """A trailers-only response."""
+    head = encode_field(b":status", b"200") + encode_field(b"content-type", b"application/grpc")
+    return head + encode_grpc_trailers(failure, detail)
+
+
+def encode_http_response(failure: Failure, detail: str) -> tuple[bytes, bytes]:
+    """Header block and body."""
+    body = f"gossamer: {failure.text}{': ' if detail else ''}{detail}\n".encode()
+    block = (
+        encode_field(b":status", str(failure.http_status).encode())
+        + encode_field(b"content-type", b"text/plain; charset=utf-8")
+        + encode_field(b"content-length", str(len(body)).encode())
+        + encode_field(ERROR_HEADER, failure.reason.encode())
+    )
+    return block, body

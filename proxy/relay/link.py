@@ -1,0 +1,105 @@
+"""The HTTP/2 connections to one endpoint, and the requests that wait for room on them (DESIGN 3.2).
+
+One connection as a rule, another when MAX_CONCURRENT_STREAMS is reached. A connection that may take no new streams (GOAWAY,
+ids running out) leaves at once and finishes what it has; its successor is dialled at the same time.
+Invariant: the endpoint is ready if and only if a connection is here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from proxy.balance.endpoint import Endpoint
+from proxy.relay.cluster import MAX_WAITING, Cluster
+
+if TYPE_CHECKING:
+    from proxy.relay.exchange import Exchange
+    from proxy.relay.upstream import Upstream
+
+MAX_CONNECTIONS = 16
+# Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at 10,000/s.
+REPLACE_AT_ID = 2**30
+
+
+class Link:
+    """`dial` asks `net` for one more connection, which comes through `attach`, or never; `failures` is net's, for backoff."""
+
+    __slots__ = ("cluster", "connect_timeout_s", "conns", "current", "dial", "dialling", "endpoint", "failures", "removed", "waiting")
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, dial: Callable[[Link], None]) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.dial = dial
+        self.dialling = False
+        self.removed = False
+        self.failures = 0
+        self.connect_timeout_s = 1.0
+        self.current: Upstream | None = None
+        self.conns: list[Upstream] = []
+        self.waiting: OrderedDict[Exchange, None] = OrderedDict()
+        endpoint.link = self
+
+    def take(self) -> Upstream | None:
+        """A connection with room for one more stream."""
+        conn = self.current
+        if conn is not None and conn.has_room():
+            return conn
+        for conn in self.conns:
+            if conn.has_room():
+                self.current = conn
+                return conn
+        if self.conns and len(self.conns) < MAX_CONNECTIONS and any(conn.peer_max_streams for conn in self.conns):
+            self.dial_more()
+        return None
+
+    def dial_more(self) -> None:
+        if not self.dialling and not self.removed:
+            self.dialling = True
+            self.dial(self)
+
+    def park(self, exchange: Exchange) -> bool:
+        """Wait for room; False where too many wait already."""
+        if len(self.waiting) >= MAX_WAITING:
+            return False
+        self.waiting[exchange] = None
+        return True
+
+    def attach(self, conn: Upstream, now: float) -> None:
+        """A connection is established: the peer's SETTINGS have come."""
+        self.dialling = False
+        spent = [old for old in self.conns if old.next_id >= REPLACE_AT_ID]
+        self.conns.append(conn)
+        self.current = conn
+        for old in spent:
+            old.retire(now)
+        self.cluster.set_ready(self.endpoint, True, now)
+        self.serve(now)
+
+    def detach(self, conn: Upstream, now: float) -> None:
+        """The connection takes no more streams."""
+        if conn not in self.conns:
+            return
+        self.conns.remove(conn)
+        if self.current is conn:
+            self.current = self.conns[0] if self.conns else None
+        if not self.conns:
+            self.cluster.set_ready(self.endpoint, False, now)
+            self.scatter(now)
+            self.dial_more()
+
+    def serve(self, now: float) -> None:
+        """There may be room again."""
+        while self.waiting:
+            conn = self.take()
+            if conn is None:
+                return
+            exchange, _ = self.waiting.popitem(last=False)
+            exchange.send(conn, now)
+
+    def scatter(self, now: float) -> None:
+        """Nothing of what waits here was sent: other endpoints may have it."""
+        for _waiting in range(len(self.waiting)):
+            exchange, _ = self.waiting.popitem(last=False)
+            exchange.redispatch(now)

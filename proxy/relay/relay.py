@@ -1,0 +1,136 @@
+"""What all requests of one direction share: the routes in force, the clusters, chance, and the timeouts.
+
+A decision (route, cluster, metric handles) is kept on the memoised header block and, for blocks that are new each time, by
+authority and path. `epoch` goes up whenever a decision may have become wrong: routes, clusters, evicted metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from proxy.balance.endpoint import Endpoint
+from proxy.codec.headers import HeaderBlock
+from proxy.relay.cluster import Cluster
+from proxy.relay.failure import Failure
+
+if TYPE_CHECKING:
+    from proxy.codec.connection import Connection
+    from proxy.relay.exchange import Exchange
+
+_MAX_DECISIONS = 1_000
+# Timeouts are exact to a tick: one coarse sweep instead of a timer per request.
+TICK_S = 0.1
+
+
+class Handle(Protocol):
+    """Where one destination's traffic is counted; `proxy.metrics` has the real ones."""
+
+    requests: int
+
+    def observe(self, success: bool, status: int, grpc_status: int, latency_ms: float) -> None: ...
+
+
+class Tally(Protocol):
+    """The relay's way to the metrics."""
+
+    def handle(self, authority: str, endpoint: Endpoint | None) -> Handle: ...
+
+    def failed(self, reason: str) -> None: ...
+
+    def replayed(self) -> None: ...
+
+    def protocol_fault(self, side: str, reason: str) -> None: ...
+
+
+class Decision:
+    """What is decided about requests that look alike. Nothing in it is chosen per request."""
+
+    __slots__ = ("authority", "cluster", "handles", "tally", "timeout_s")
+
+    def __init__(self, tally: Tally, authority: str, cluster: Cluster | None, timeout_s: float) -> None:
+        self.tally = tally
+        self.authority = authority
+        self.cluster = cluster
+        self.timeout_s = timeout_s
+        self.handles: dict[Endpoint | None, Handle] = {}
+
+    def handle(self, endpoint: Endpoint | None) -> Handle:
+        handle = self.handles.get(endpoint)
+        if handle is None:
+            handle = self.handles[endpoint] = self.tally.handle(self.authority, endpoint)
+        return handle
+
+
+# Finds the cluster of (authority, path) and the route's timeout in seconds, 0.0 for none; no cluster where no route matches.
+Route = Callable[[bytes, bytes], tuple[Cluster | None, float]]
+
+
+class Relay:
+    """One per direction and worker. `flushes` is the list of connections with output, which `net` empties."""
+
+    __slots__ = ("deadlines", "decisions", "epoch", "flushes", "last_tick", "rng", "route", "tally")
+
+    def __init__(self, route: Route, rng: Callable[[], float], tally: Tally) -> None:
+        self.route = route
+        self.rng = rng
+        self.tally = tally
+        self.epoch = 0
+        self.decisions: dict[tuple[bytes, bytes], Decision] = {}
+        self.flushes: list[Connection] = []
+        self.deadlines: dict[int, set[Exchange]] = {}
+        self.last_tick = 0
+
+    def forget_decisions(self) -> None:
+        """Routes, clusters or metric handles changed."""
+        self.epoch += 1
+        self.decisions.clear()
+
+    def decide(self, block: HeaderBlock) -> Decision:
+        """The decision for a request; fast where the block, or its authority and path, are known."""
+        decision: Decision
+        if block.epoch == self.epoch:
+            decision = block.decision  # type: ignore[assignment]
+            return decision
+        key = (block.authority, block.path)
+        known = self.decisions.get(key)
+        if known is None:
+            cluster, timeout_s = self.route(block.authority, block.path)
+            decision = Decision(self.tally, block.authority.decode("latin-1"), cluster, timeout_s)
+            if len(self.decisions) >= _MAX_DECISIONS:
+                self.decisions.clear()
+            self.decisions[key] = decision
+        else:
+            decision = known
+        block.decision = decision
+        block.epoch = self.epoch
+        return decision
+
+    def failed(self, failure: Failure) -> None:
+        self.tally.failed(failure.reason)
+
+    # ---- timeouts
+
+    def add_deadline(self, exchange: Exchange, at_s: float) -> int:
+        """Call `exchange.deadline_passed` at the first tick after `at_s`; returns the tick, for `remove_deadline`."""
+        tick = max(int(at_s / TICK_S) + 1, self.last_tick + 1)
+        bucket = self.deadlines.get(tick)
+        if bucket is None:
+            bucket = self.deadlines[tick] = set()
+        bucket.add(exchange)
+        return tick
+
+    def remove_deadline(self, exchange: Exchange, tick: int) -> None:
+        bucket = self.deadlines.get(tick)
+        if bucket is not None:
+            bucket.discard(exchange)
+            if not bucket:
+                del self.deadlines[tick]
+
+    def sweep(self, now: float) -> None:
+        """To be called every TICK_S or so."""
+        tick = int(now / TICK_S)
+        for due in sorted(key for key in self.deadlines if key <= tick):
+            for exchange in self.deadlines.pop(due, ()):
+                exchange.deadline_passed(now)
+        self.last_tick = tick

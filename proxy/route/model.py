@@ -1,0 +1,103 @@
+"""What the proxy is told: listeners, clusters, routes, settings, as immutable values.
+
+Pure data, whoever made it: the configuration file, the command line, and xDS all end here, and what they give has been
+validated. Equal configurations compare equal, so that a reload can tell what changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXACT = "exact"
+PREFIX = "prefix"
+REGEX = "regex"
+PATH_KINDS = (EXACT, PREFIX, REGEX)
+
+
+def join_host_port(host: str, port: int) -> str:
+    """Write an address as users write it: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. `host` is an IP address or a name, without brackets; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return join_host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send. A `host` that is a name stands for all addresses that it resolves to, each with this weight."""
+
+    host: str
+    port: int
+    weight: int = 1
+
+    def __str__(self) -> str:
+        return join_host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Endpoints that are equal for a request, and how long to wait for one of them."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    connect_timeout_s: float = 1.0
+    failfast_timeout_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch:
+    """How a path, less its query, is compared: whole, by its first characters, or whole with a `route.regex` pattern."""
+
+    kind: str
+    value: str
+
+
+ANY_PATH = PathMatch(PREFIX, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests of these authorities and this path go to this cluster.
+
+    An authority is `*` (any), `*.suffix`, or a host; the latter two with `:port` for that port only. All in lower case.
+    """
+
+    name: str
+    authorities: tuple[str, ...]
+    path: PathMatch
+    cluster: str
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits and timeouts of the whole proxy; `docs/proxy-config.md` says what each is for."""
+
+    max_concurrent_streams: int = 100
+    stream_window_bytes: int = 65_536
+    max_header_bytes: int = 61_440
+    max_header_fields: int = 100
+    idle_timeout_s: float = 3600.0
+    drain_timeout_s: float = 30.0
+    max_connection_age_s: float | None = None
+    upstream_user_timeout_s: float = 20.0
+    dns_refresh_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """All of a proxy's configuration. Every route's cluster is among the clusters, and their names are unique."""
+
+    listen: Address
+    admin: Address | None
+    clusters: tuple[Cluster, ...]
+    routes: tuple[Route, ...]
+    settings: Settings = Settings()

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Renews the lock files: versions and hashes, and never the address that they were downloaded from.
+set -eu
+
+lock() { # output, more options
+    output=$1
+    shift
+    CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options "$@" \
+        --output-file "$output" pyproject.toml
+}
+lock requirements/dev.txt --all-extras
+lock requirements/sidecar.txt --constraint requirements/dev.txt
+if grep -n '://' requirements/*.txt; then
+    echo "an address got into a lock file" >&2
+    exit 1
+fi
