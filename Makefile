@@ -8,12 +8,16 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMPS := .venv/stamps
-TYPED := $(shell find proxy -name '*.pxd' 2>/dev/null)
+TYPED := $(sort $(shell find proxy -name '*.pxd'))
+BUILT := $(sort $(shell find proxy -name '*.so' | sed 's/\..*/.pxd/'))
 MODE := $(if $(filter 1,$(GOSSAMER_NO_COMPILE)),plain,compiled)
 
 .PHONY: help
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: FORCE
+FORCE:
 
 .PHONY: install
 install: $(STAMPS)/$(MODE)  ## make .venv with the `mesh` command in it
@@ -27,13 +31,14 @@ $(STAMPS)/package: $(STAMPS)/deps pyproject.toml setup.py mesh/version.py
 	@GOSSAMER_NO_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-# The modules are compiled in place, so that an edited source is what runs after the next make.
-$(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(TYPED) $(TYPED:.pxd=.py)
+# The modules are compiled in place, so that an edited source is what runs after the next make. Without a compiler there is
+# nothing to stamp: it is tried again each time.
+$(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(TYPED) $(TYPED:.pxd=.py) $(if $(filter-out $(BUILT),$(TYPED))$(filter-out $(TYPED),$(BUILT)),FORCE)
 	@rm -f $(STAMPS)/plain
 	@sh scripts/compile.sh
-	@! find proxy -name '*.so' | grep -q . || touch $@
+	@if find proxy -name '*.so' | grep -q .; then touch $@; fi
 
-$(STAMPS)/plain: $(STAMPS)/package scripts/compile.sh
+$(STAMPS)/plain: $(STAMPS)/package scripts/compile.sh $(if $(BUILT),FORCE)
 	@rm -f $(STAMPS)/compiled
 	@sh scripts/compile.sh
 	@touch $@

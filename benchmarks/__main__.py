@@ -19,6 +19,8 @@ from benchmarks.report import render_markdown, write_report
 from benchmarks.summary import summarise
 from benchmarks.toolchain import build_native
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -37,6 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="repetitions, medians are reported; default 3")
     parser.add_argument("--quick", action="store_true", help="one round of short windows: two minutes, rough figures")
     parser.add_argument("--unpinned", action="store_true", help="do not pin the proxy and the load to cores")
+    parser.add_argument("--mesh", type=Path, metavar="PATH", help="our command; default: the one beside this Python")
     parser.add_argument(
         "--output",
         type=Path,
@@ -54,7 +57,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     if rounds < 1 or not 0.1 <= duration_s <= 600:
         raise BenchmarkError("--rounds is at least 1 and --duration between 0.1 and 600 seconds")
     return Plan(
-        peers=parse_peers(options.peers),
+        peers=parse_peers(options.peers, options.mesh),
         shapes=shapes,
         headers=parse_headers(options.headers),
         has_open_loop=has_open_loop,
@@ -90,11 +93,14 @@ def raise_file_limit() -> None:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
+    """The first signal starts the cleaning up, which is bounded; further ones must not break it off."""
+    for other in STOPPING:
+        signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         signal.signal(number, stop)
     options = parse()
     try:

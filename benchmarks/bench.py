@@ -18,11 +18,12 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load, Sample, Shape
 from benchmarks.peers.peer import Peer, Place
 from benchmarks.plan import DIRECT, IDLE_CONNECTIONS, OPEN_RATE, Plan, choose_cores, rotated
-from benchmarks.process import free_port, process_tree, rss_anon_kib, running, tail, wait_until_listening
+from benchmarks.process import busy_share, free_port, process_tree, rss_anon_kib, running, tail, wait_until_listening
 from benchmarks.toolchain import Native
 
 BACKENDS = 3
 MIN_SHARE = 0.1
+MAX_OTHER_WORK = 0.05
 SETTLE_S = 0.7
 
 
@@ -33,6 +34,7 @@ class Findings:
     closed: dict[str, dict[tuple[str, str], list[Sample]]] = field(default_factory=dict)
     opened: dict[str, list[tuple[Sample, Sample]]] = field(default_factory=dict)  # (through the peer, direct)
     memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    busy_before: list[float] = field(default_factory=list)  # the machine's other work, before each round
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Bench:
         peers: dict[str, Peer | None] = {peer.name: peer for peer in self.plan.peers}
         peers[DIRECT] = None
         for number in range(self.plan.rounds):
+            self._note_other_work()
             for name in rotated(self.plan.names, number):
                 say(f"round {number + 1}/{self.plan.rounds}: {name}")
                 try:
@@ -77,14 +80,22 @@ class Bench:
                     raise BenchmarkError(f"{name}: {error}\nIt last printed: {tail(self._log(name))}") from error
         return self.findings
 
+    def _note_other_work(self) -> None:
+        busy = busy_share()
+        self.findings.busy_before.append(busy)
+        if busy > MAX_OTHER_WORK:
+            say(f"other work uses {busy:.0%} of this machine: latencies and requests/s will suffer")
+
     def _measure(self, name: str, peer: Peer | None, number: int) -> None:
         if peer and self.plan.has_memory and number == 0:
             self.findings.memory[name] = self._measure_memory(peer)
+        if not (self.plan.shapes or self.plan.has_open_loop):
+            return
         with self._scene(peer) as scene:
             for shape in self.plan.shapes:
                 for headers in self.plan.headers:
                     self._measure_closed(name, scene, shape, headers)
-            if peer and self.plan.has_memory and number == 0 and self.plan.shapes:
+            if name in self.findings.memory and number == 0 and self.plan.shapes:
                 self.findings.memory[name]["loaded_kib"] = rss_anon_kib(process_tree(scene.peer_pids[0]))
             if peer and self.plan.has_open_loop:
                 self._measure_open(name, scene)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Shape, parse_shape
+from benchmarks.peers.gossamer import make_peer
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import PEERS
 
@@ -55,12 +56,13 @@ class Plan:
         )
 
 
-def parse_peers(text: str) -> tuple[Peer, ...]:
+def parse_peers(text: str, mesh: Path | None = None) -> tuple[Peer, ...]:
+    peers = PEERS | {"gossamer": make_peer(mesh)} if mesh else PEERS
     names = text.split(",")
     for name in names:
         if name not in PEERS:
             raise BenchmarkError(f"{name} is no peer; the peers are {', '.join(PEERS)}")
-    return tuple(PEERS[name] for name in dict.fromkeys(names))
+    return tuple(peers[name] for name in dict.fromkeys(names))
 
 
 def parse_headers(text: str) -> tuple[str, ...]:

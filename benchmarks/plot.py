@@ -14,14 +14,7 @@ from matplotlib.axes import Axes
 
 from benchmarks.summary import OURS, Summary, proxy_cpu_us
 
-COLOURS = {
-    OURS: "#0f766e",
-    "envoy": "#a855f7",
-    "haproxy": "#3b82f6",
-    "nginx": "#22a559",
-    "nghttpx": "#94a3b8",
-    "h2": "#d6a45c",
-}
+OURS_COLOUR, OTHERS_COLOUR = "#0f766e", "#a9b8cb"
 INK, FAINT = "#1f2937", "#e5e7eb"
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -90,9 +83,7 @@ def draw_bars(axes: Axes, title: str, values: dict[str, float], titles: dict[str
     longest = limit(list(values.values()))
     for row, name in enumerate(names):
         value = values[name]
-        axes.barh(
-            row, min(value, longest), color=COLOURS.get(name, "#64748b"), height=0.68, alpha=1 if name == OURS else 0.75
-        )
+        axes.barh(row, min(value, longest), color=OURS_COLOUR if name == OURS else OTHERS_COLOUR, height=0.68)
         text = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
         cut = " »" if value > longest else ""
         axes.text(
@@ -123,5 +114,5 @@ def footnote(summary: Summary) -> str:
     machine = summary["machine"]
     return (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}; "
-        f"{machine['date']}; medians of {summary['method']['rounds']} rounds; RssAnon"
+        f"{machine['date']}; medians of {summary['method']['rounds']} rounds; memory is RssAnon; » marks a bar cut short"
     )

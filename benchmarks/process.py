@@ -30,8 +30,12 @@ def free_port() -> int:
 
 
 def pinned(argv: Sequence[str], cores: str | None) -> list[str]:
-    """The command on these cores only (a list as taskset takes it), all its threads and children included."""
-    return list(argv) if cores is None else ["taskset", "-c", cores, *argv]
+    """The command on these cores only (a list as taskset takes it), all its threads and children included.
+
+    It is also told to end with us, should we be killed before we can end it.
+    """
+    tied = ["setpriv", "--pdeathsig", "TERM", *argv]
+    return tied if cores is None else ["taskset", "-c", cores, *tied]
 
 
 @contextmanager
@@ -111,3 +115,18 @@ def parse_rss_anon_kib(status: str) -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1])
     raise BenchmarkError("/proc/PID/status has no RssAnon line: the kernel is older than 4.5")
+
+
+def busy_share(window_s: float = 0.4) -> float:
+    """The share of the machine's CPU that is in use now, before we add to it: other work spoils the figures."""
+    before = Path("/proc/stat").read_text()
+    time.sleep(window_s)
+    return parse_busy_share(before, Path("/proc/stat").read_text())
+
+
+def parse_busy_share(before: str, after: str) -> float:
+    """The share between two readings of /proc/stat; its first line is user nice system idle iowait irq ..."""
+    first, second = ([int(ticks) for ticks in text.splitlines()[0].split()[1:9]] for text in (before, after))
+    spent = [later - earlier for earlier, later in zip(first, second, strict=True)]
+    total = sum(spent)
+    return 1 - (spent[3] + spent[4]) / total if total else 0.0

@@ -42,7 +42,8 @@ def machine_text(summary: Summary) -> str:
         f"{machine['date']}, commit {machine['commit']}.\n"
         f"{versions}.\n"
         f"{where if machine['proxy_cores'] else 'Nothing pinned'}; medians of {method['rounds']} rounds, "
-        f"spread in brackets; windows of {method['closed_window_s']:g} s."
+        f"spread in brackets; windows of {method['closed_window_s']:g} s; "
+        f"other work used at most {method['other_work_share']:.0%} of the machine before a round."
     )
 
 

@@ -64,6 +64,7 @@ def summarise(plan: Plan, findings: Findings, machine: dict[str, Any]) -> Summar
             "open_window_s": plan.open_duration_s,
             "open_rate_per_s": OPEN_RATE,
             "idle_connections": IDLE_CONNECTIONS,
+            "other_work_share": round(max(findings.busy_before, default=0.0), 3),
         },
         "titles": {peer.name: peer.title for peer in plan.peers} | {DIRECT: "no proxy"},
         "closed": {name: cells(findings.closed[name]) for name in names if name in findings.closed},

@@ -12,12 +12,14 @@ import sys
 
 import uvloop
 
+from proxy.admin import Admin
 from proxy.config import from_arguments, load
 from proxy.errors import ConfigError
 from proxy.metrics.registry import Registry
 from proxy.net.log import log
 from proxy.outbound import Outbound
-from proxy.route.model import ProxyConfig, join_host_port
+from proxy.route.model import Address, ProxyConfig, join_host_port
+from proxy.workers import run_workers
 
 _WATCH_S = 1.0
 _EPILOG = """\
@@ -42,7 +44,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to accept connections")
     parser.add_argument("--to", metavar="HOST:PORT,...", help="the endpoints to balance over; names are re-resolved")
     parser.add_argument("--admin", metavar="HOST:PORT", help="serve /live /ready /metrics /config /shutdown here")
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes to share the port (default 1)")
+    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes that share the port (default 1); worker i has its admin port at PORT+i")
     arguments = parser.parse_args(argv)
     if arguments.config and (arguments.listen or arguments.to or arguments.admin):
         parser.error("--config stands alone: give listen, admin and endpoints in the file")
@@ -62,13 +64,19 @@ def read_config(arguments: argparse.Namespace) -> ProxyConfig:
 class Proxy:
     """One worker: its outbound direction, its admin port, its signals."""
 
-    def __init__(self, arguments: argparse.Namespace, config: ProxyConfig) -> None:
+    def __init__(self, arguments: argparse.Namespace, config: ProxyConfig, worker: int) -> None:
         self.arguments = arguments
+        self.worker = worker
         self.config = config
         self.registry = Registry()
         self.outbound = Outbound(config, self.registry, random.Random())
         self.stop = asyncio.Event()
         self.changed = asyncio.Event()
+        self.draining = False
+        self.admin = Admin(self._unready_reason, self.registry.exposition, lambda: self.config, self.stop.set)
+
+    def _unready_reason(self) -> str:
+        return "draining" if self.draining else self.outbound.unready_reason()
 
     async def run(self) -> int:
         """Serve until told to stop, then drain. Returns the exit code."""
@@ -79,24 +87,34 @@ class Proxy:
         try:
             await self._listen()
         except OSError as error:
-            log(f"cannot listen: {error.strerror or error}; choose another address, or end what uses it")
+            listen = self.config.listen
+            log(f"cannot listen on {listen}: {error.strerror or error}; choose another address, or end what uses it")
+            return 1
+        except ConfigError as error:
+            log(str(error))
             return 1
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.outbound.sweep()), group.create_task(self._serve())]
             if self.arguments.config:
                 tasks += [group.create_task(self._reload()), group.create_task(self._watch())]
             await self.stop.wait()
+            self.draining = True
             log("draining")
             await self.outbound.listener.drain(self.config.settings.drain_timeout_s)
             for task in tasks:
                 task.cancel()
         self.outbound.pool.close()
+        await self.admin.stop()
         log("stopped")
         return 0
 
     async def _listen(self) -> None:
         listen = self.config.listen
         addresses = await self.outbound.listener.listen(listen.host, listen.port, self.arguments.workers > 1)
+        if self.config.admin is not None:
+            # Each worker has its own figures, so its own admin port.
+            admin = self.config.admin
+            await self.admin.start(Address(admin.host, admin.port + self.worker if admin.port else 0))
         log("listening on " + ", ".join(join_host_port(host, port) for host, port in addresses))
 
     async def _serve(self) -> None:
@@ -141,8 +159,8 @@ def stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-async def run(arguments: argparse.Namespace, config: ProxyConfig) -> int:
-    return await Proxy(arguments, config).run()
+async def run(arguments: argparse.Namespace, config: ProxyConfig, worker: int) -> int:
+    return await Proxy(arguments, config, worker).run()
 
 
 def main(argv: list[str]) -> int:
@@ -152,7 +170,7 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         print(f"mesh proxy: {error}", file=sys.stderr)
         return 2
-    return uvloop.run(run(arguments, config))
+    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, worker)))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from benchmarks.toolchain import ENVOY_VERSION, envoy_binary
 
 def command(place: Place) -> list[str]:
     path = place.write("envoy.json", json.dumps(_bootstrap(place), indent=1))
-    return [str(envoy_binary()), "-c", path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
+    return [str(envoy_binary()), "-c", path, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
 
 
 def _bootstrap(place: Place) -> dict[str, object]:

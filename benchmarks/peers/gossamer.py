@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers.peer import Peer, Place, first_output
+from benchmarks.peers.peer import Peer, Place
 
-MESH = Path(__file__).parents[2] / ".venv" / "bin" / "mesh"
-
-
-def command(place: Place) -> list[str]:
-    targets = ",".join(f"127.0.0.1:{port}" for port in place.backends)
-    return [
-        str(MESH),
-        "proxy",
-        "--listen",
-        f"127.0.0.1:{place.port}",
-        "--to",
-        targets,
-        "--admin",
-        f"127.0.0.1:{place.admin_port}",
-    ]
+MESH = Path(sys.executable).with_name("mesh")
 
 
-def prepare() -> None:
-    if not MESH.exists():
-        raise BenchmarkError(f"{MESH} is missing: run make install, or leave gossamer out with --peers")
+def make_peer(mesh: Path) -> Peer:
+    """Our peer, run by this `mesh` command: another build can be measured too."""
+
+    def command(place: Place) -> list[str]:
+        targets = ",".join(f"127.0.0.1:{port}" for port in place.backends)
+        listen, admin = (f"127.0.0.1:{port}" for port in (place.port, place.admin_port))
+        return [str(mesh), "proxy", "--listen", listen, "--to", targets, "--admin", admin]
+
+    def prepare() -> None:
+        if not mesh.exists():
+            raise BenchmarkError(f"{mesh} is missing: run make install, or leave gossamer out with --peers")
+
+    return Peer("gossamer", "Gossamer", prepare, lambda: parse_version(ask_version(mesh)), command)
 
 
-def version() -> str:
-    return first_output([str(MESH), "version"])
+def ask_version(mesh: Path) -> str:
+    done = subprocess.run([str(mesh), "version", "-o", "json"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(f"mesh version ended with code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
 
 
-PEER = Peer("gossamer", "Gossamer", prepare, version, command)
+def parse_version(text: str) -> str:
+    """The version, and how many modules of the hot path are compiled: it decides the figures."""
+    fields = json.loads(text)
+    compiled = sum(len(modules["compiled"]) for modules in fields["modules"].values())
+    plain = sum(len(modules["plain"]) for modules in fields["modules"].values())
+    return f"{fields['version']} ({compiled} of {compiled + plain} hot modules compiled)"
+
+
+PEER = make_peer(MESH)

@@ -28,10 +28,10 @@ class Client(Connection):
     # ---- output
 
     def opening_settings(self) -> dict[int, int]:
-        return {ENABLE_PUSH: 0, **super().opening_settings()}
+        return {ENABLE_PUSH: 0, **Connection.opening_settings(self)}
 
     def start(self, preface: bytes = PREFACE) -> None:
-        super().start(preface)
+        Connection.start(self, preface)
 
     def has_room(self) -> bool:
         """True where one more stream may be opened now."""

@@ -50,7 +50,7 @@ class Server(Connection):
                 return start
             self.preface_seen = True
             start += _PREFACE_BYTES
-        return super().feed(buf, start, end, now)
+        return Connection.feed(self, buf, start, end, now)
 
     def is_idle(self, stream_id: int) -> bool:
         return stream_id % 2 == 0 or stream_id > self.last_peer_id

@@ -18,4 +18,3 @@ cdef class Stream:
     cdef public bytes queue_trailers
     cdef public Stream peer
     cdef public object owner
-    cpdef long long queued_bytes(self)

@@ -60,7 +60,3 @@ class Stream:
         self.queue_trailers: bytes | None = None
         self.peer: Stream | None = None
         self.owner: object = None
-
-    def queued_bytes(self) -> int:
-        """Bytes of body that wait for a window or for the socket."""
-        return sum(len(chunk) for chunk in self.queue) if self.queue else 0

@@ -12,12 +12,16 @@ from typing import Any, NamedTuple, TypeVar
 from proxy.config.document import MAX_PROBLEMS, Problems, Value
 from proxy.config.values import (
     ValueProblem,
+    listen_address,
     parse_address,
     parse_authority,
     parse_count,
     parse_duration,
     parse_name,
+    parse_path,
+    parse_pattern,
     parse_size,
+    parse_weight,
 )
 from proxy.route.model import (
     ANY_PATH,
@@ -31,11 +35,8 @@ from proxy.route.model import (
     Route,
     Settings,
 )
-from proxy.route.regex import PatternError, Regex
 
 T = TypeVar("T")
-
-MAX_WEIGHT = 1000
 
 
 class Setting(NamedTuple):
@@ -232,32 +233,8 @@ def listing(names: tuple[str, ...]) -> str:
     return f"{shown}, ..." if len(names) > 10 else shown or "none"
 
 
-def listen_address(text: str) -> Address:
-    return parse_address(text, any_port=True)
-
-
-def parse_weight(text: str) -> int:
-    if parse_count(text) > MAX_WEIGHT:
-        raise ValueProblem(f"'{text}' is no weight (a whole number from 1 to {MAX_WEIGHT})")
-    return int(text)
-
-
 def parse_within(text: str, setting: Setting) -> float:
     number = setting.parse(text)
     if not setting.parse(setting.lowest) <= number <= setting.parse(setting.highest):
         raise ValueProblem(f"'{text}' is out of range (from {setting.lowest} to {setting.highest})")
     return number
-
-
-def parse_path(text: str) -> str:
-    if not text.startswith("/") or "?" in text or not all("!" <= char <= "~" for char in text):
-        raise ValueProblem(f"'{text}' is no path (it begins with /, is printable ASCII, and has no query)")
-    return text
-
-
-def parse_pattern(text: str) -> str:
-    try:
-        Regex(text)
-    except PatternError as problem:
-        raise ValueProblem(f"'{text}' is no pattern: {problem}") from None
-    return text

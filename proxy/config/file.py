@@ -7,8 +7,8 @@ import os
 import stat
 
 from proxy.config.document import Problems, read_document
-from proxy.config.fields import Fields, everything_to, listen_address
-from proxy.config.values import ValueProblem, parse_address
+from proxy.config.fields import Fields, everything_to
+from proxy.config.values import ValueProblem, listen_address, parse_address
 from proxy.errors import ConfigError
 from proxy.route.model import Address, Cluster, Endpoint, ProxyConfig
 

@@ -6,7 +6,10 @@ What they have in common with `mesh proxy`'s arguments, which are read with the 
 from __future__ import annotations
 
 from proxy.route.model import Address
+from proxy.route.pattern import PatternError
+from proxy.route.regex import Regex
 
+MAX_WEIGHT = 1000
 MAX_DURATION_S = 366 * 86_400.0
 MAX_SIZE_BYTES = 1 << 30
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -135,4 +138,28 @@ def parse_name(text: str) -> str:
     """Read the name of a cluster or a route, which also is a metric's label."""
     if not (0 < len(text) <= 253 and (NAME_CHARS | frozenset(".:/")).issuperset(text)):
         raise ValueProblem(f"'{text}' is no name (1 to 253 letters, digits and . - _ : /)")
+    return text
+
+
+def listen_address(text: str) -> Address:
+    return parse_address(text, any_port=True)
+
+
+def parse_weight(text: str) -> int:
+    if parse_count(text) > MAX_WEIGHT:
+        raise ValueProblem(f"'{text}' is no weight (a whole number from 1 to {MAX_WEIGHT})")
+    return int(text)
+
+
+def parse_path(text: str) -> str:
+    if not text.startswith("/") or "?" in text or not all("!" <= char <= "~" for char in text):
+        raise ValueProblem(f"'{text}' is no path (it begins with /, is printable ASCII, and has no query)")
+    return text
+
+
+def parse_pattern(text: str) -> str:
+    try:
+        Regex(text)
+    except PatternError as problem:
+        raise ValueProblem(f"'{text}' is no pattern: {problem}") from None
     return text

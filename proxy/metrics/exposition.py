@@ -14,7 +14,6 @@ from proxy.metrics.handles import LATENCY_BOUNDS_MS, HttpMetrics, TcpMetrics, ou
 from proxy.metrics.labels import Labels, encode_labels
 from proxy.metrics.registry import Counters, Gauge, Samples
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 CHUNK_CHARS = 16_384
 
 LATENCY = "response_latency_ms"

@@ -50,9 +50,13 @@ class Link:
             if conn.has_room():
                 self.current = conn
                 return conn
-        if self.conns and len(self.conns) < MAX_CONNECTIONS and any(conn.peer_max_streams for conn in self.conns):
+        if self._is_full():
             self.dial_more()
         return None
+
+    def _is_full(self) -> bool:
+        """Whether one more connection would help: not where the peer allows no streams at all."""
+        return 0 < len(self.conns) < MAX_CONNECTIONS and any(conn.peer_max_streams for conn in self.conns)
 
     def dial_more(self) -> None:
         if not self.dialling and not self.removed:

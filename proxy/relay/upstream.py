@@ -33,7 +33,7 @@ class Upstream(Client):
         if self.next_id >= REPLACE_AT_ID and not self.replacing:
             self.replacing = True
             self.link.dial_more()
-        return super().open(opened_s)
+        return Client.open(self, opened_s)
 
     # ---- events
 

@@ -54,7 +54,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class PathMatch:
-    """How a path, less its query, is compared: whole, by its first characters, or whole with a `route.regex` pattern."""
+    """How a path, less its query, is compared: whole, by its first characters, or as a whole with a pattern."""
 
     kind: str
     value: str

@@ -30,7 +30,8 @@ def command() -> list[str]:
     named = os.environ.get("GOSSAMER_E2E_PROXY")
     if named:
         return shlex.split(named)
-    return [str(Path(sys.executable).with_name("mesh")), "proxy"]
+    mesh = Path(sys.executable).with_name("mesh")
+    return [str(mesh), "proxy"] if mesh.exists() else [sys.executable, "-m", "proxy.main"]
 
 
 def run_to_end(*options: str, timeout_s: float = 20) -> tuple[int, str, str]:

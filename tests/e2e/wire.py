@@ -21,7 +21,7 @@ from hpack import Decoder, Encoder
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 1, 2, 3, 4
-NO_ERROR, CANCEL = 0, 8
+NO_ERROR, REFUSED_STREAM, CANCEL = 0, 7, 8
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_WINDOW, DEFAULT_WINDOW, FRAME_BYTES = 2**31 - 1, 65535, 16384
 # A socket that neither takes nor gives a byte for so long is a hang.
@@ -212,8 +212,8 @@ class Served(Peer):
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
         super().__init__(sock)
-        self.server, self.streams, self.most_streams, self.resets = server, dict[int, Stream](), 0, list[int]()
-        self.connection_window = DEFAULT_WINDOW
+        self.server, self.streams, self.resets = server, dict[int, Stream](), list[int]()
+        self.connection_window, self.refused = DEFAULT_WINDOW, 0
 
     def run(self) -> None:
         try:
@@ -266,8 +266,11 @@ class Served(Peer):
     def _open(self, frame: Frame) -> None:
         headers = self.decoder.decode(frame.payload)
         path = next(str(value) for name, value in headers if name == ":path")
+        if len(self.streams) >= self.server.settings.get(MAX_CONCURRENT_STREAMS, MAX_WINDOW):
+            self.refused += 1
+            self.send(RST_STREAM, 0, frame.stream, struct.pack(">I", REFUSED_STREAM))
+            return
         stream = self.streams[frame.stream] = Stream(path, self.peer_window)
-        self.most_streams = max(self.most_streams, len(self.streams))
         self.send_headers(frame.stream, [(":status", "200"), ("content-type", "application/grpc")])
         if path.startswith("/bytes/"):
             stream.to_send = int(path.removeprefix("/bytes/"))

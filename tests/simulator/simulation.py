@@ -39,7 +39,7 @@ Pod = Callable[[float, Random, int], Reply]
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """`in_flight` clients, each with one request at a time and a pause between two."""
+    """`in_flight` clients, each with one request at a time and a pause of about `think_s` between two."""
 
     in_flight: int
     deadline_s: float = NEVER
@@ -86,7 +86,7 @@ class Simulation:
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._sequence = 0
         for _ in range(traffic.in_flight):
-            self._after(self.rng.random() * 0.001, self._start)
+            self._after(self.rng.random() * max(traffic.think_s, 0.001), self._start)
 
     def run(self, duration_s: float) -> Phase:
         """Let so much virtual time pass."""
@@ -140,7 +140,8 @@ class Simulation:
         phase.outcomes[endpoint.address[0], outcome] += 1
         phase.latencies_s.append(self.now - begun)
         phase.most_ejected = max(phase.most_ejected, sum(e.ejected for e in self.balancer.endpoints))
-        self._after(self.traffic.think_s, self._start)
+        # Without the noise clients that once coincide would stay in step for ever.
+        self._after(self.traffic.think_s * (0.5 + self.rng.random()), self._start)
 
 
 def steady(latency_s: float, spread: float = 0.0) -> Pod:

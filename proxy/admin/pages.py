@@ -1,0 +1,127 @@
+"""The admin port's pages: probes, metrics, the configuration, and the way to end the proxy.
+
+A web page in a browser on the same machine must not end the proxy, or read its configuration, by way of DNS
+rebinding: a request with an `Origin` changes nothing, and `/shutdown` and `/config` want an address or `localhost` as
+Host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from proxy.admin.connection import AdminConnection
+from proxy.admin.http import JSON, Answer, Refusal, Request
+from proxy.config.values import ValueProblem, is_ipv4, is_ipv6, parse_address
+from proxy.errors import ConfigError
+from proxy.route.model import Address
+
+MAX_CONNECTIONS = 64
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Admin:
+    """What there is to ask, and the connections that ask."""
+
+    def __init__(
+        self,
+        ready: Callable[[], str],
+        metrics: Callable[[], Iterator[bytes]],
+        config: Callable[[], object],
+        shutdown: Callable[[], None],
+    ) -> None:
+        """`ready` returns why the proxy is not, or an empty string; `shutdown` only begins it."""
+        self._ready = ready
+        self._metrics = metrics
+        self._config = config
+        self._shutdown = shutdown
+        self._connections: set[AdminConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._pages: dict[str, tuple[str, Callable[[], Answer]]] = {
+            "/": ("GET", self._answer_index),
+            "/live": ("GET", lambda: Answer(200, "live\n")),
+            "/ready": ("GET", self._answer_ready),
+            "/metrics": ("GET", lambda: Answer(200, self._metrics(), METRICS)),
+            "/config": ("GET", lambda: Answer(200, encode_json(self._config()), JSON)),
+            "/shutdown": ("POST", self._answer_shutdown),
+        }
+
+    async def start(self, address: Address) -> Address:
+        """Listen; return the address, which has a port where it was 0."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(lambda: AdminConnection(self), address.host, address.port)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on the admin address {address}: {error.strerror or error}") from None
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+    async def stop(self) -> None:
+        """Stop to listen, and drop the connections that there still are."""
+        if self._server is not None:
+            self._server.close()
+            for connection in list(self._connections):
+                connection.abort()
+            await self._server.wait_closed()
+
+    def admit(self, connection: AdminConnection) -> bool:
+        """Take a new connection in, unless there are too many."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: AdminConnection) -> None:
+        self._connections.discard(connection)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request, HEAD as GET."""
+        page = self._pages.get(request.path)
+        if page is None:
+            raise Refusal(404, "not found; / lists what there is")
+        method, make = page
+        if request.method != method and not (request.method == "HEAD" and method == "GET"):
+            allowed = "GET, HEAD" if method == "GET" else method
+            raise Refusal(405, f"{request.path} wants {allowed}", f"allow: {allowed}\r\n")
+        if request.path in ("/shutdown", "/config"):
+            if method == "POST" and ("origin" in request.headers or "sec-fetch-site" in request.headers):
+                raise Refusal(403, "not for web pages")
+            if not is_local_host(request.headers.get("host", "")):
+                raise Refusal(403, "not for this Host: ask by IP address, or as localhost")
+        return make()
+
+    def _answer_index(self) -> Answer:
+        return Answer(200, "".join(f"{method} {path}\n" for path, (method, _) in self._pages.items() if path != "/"))
+
+    def _answer_ready(self) -> Answer:
+        reason = self._ready()
+        return Answer(503, f"not ready: {reason}\n") if reason else Answer(200, "ready\n")
+
+    def _answer_shutdown(self) -> Answer:
+        self._shutdown()
+        return Answer(202, "shutting down\n")
+
+
+def is_local_host(host: str) -> bool:
+    """Tell whether a Host header is an address or `localhost`: no name that a stranger's DNS could point here."""
+    try:
+        name = parse_address(host if host.rpartition(":")[2].isdigit() and not host.endswith("]") else f"{host}:1").host
+    except ValueProblem:
+        return False
+    return is_ipv4(name) or is_ipv6(name) or name == "localhost"
+
+
+def encode_json(value: Any) -> str:
+    """Write dataclasses, tuples and plain values as JSON."""
+    import json  # only where somebody asks
+
+    return json.dumps(value, default=plain, indent=2) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Turn one dataclass into a mapping, for `json`."""
+    if not is_dataclass(value):
+        raise TypeError(f"{type(value).__name__} is no part of a configuration")
+    return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -1,0 +1,107 @@
+cimport cython
+
+from proxy.codec.frames cimport (
+    encode_goaway,
+    encode_head,
+    encode_headers,
+    encode_id,
+    encode_ping,
+    encode_rst_stream,
+    encode_window_update,
+)
+from proxy.codec.headers cimport HeaderBlock, HeaderReader
+from proxy.codec.limits cimport FloodGuard
+from proxy.codec.stream cimport Stream
+
+cdef int ACK, CONTINUATION, DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, ENABLE_PUSH, END_HEADERS, END_STREAM
+cdef int ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY, HAS_PRIORITY, HEADERS, INITIAL_WINDOW_SIZE
+cdef int MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, PADDED, PING, PRIORITY
+cdef int PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE
+cdef long long MAX_WINDOW_BYTES
+cdef int IDLE, OPEN, CLOSED
+cdef long long _MAX_UNSENT_BYTES
+cdef int _MAX_LIMBO
+
+cdef class Connection:
+    cdef public object limits
+    cdef public list flushes
+    cdef public FloodGuard guard
+    cdef public HeaderReader reader
+    cdef public dict streams
+    cdef public long open_streams
+    cdef public list out
+    cdef public long long unsent
+    cdef public bint dirty, blocked, closed, peer_settings_seen, settings_acked, sent_block
+    cdef public double now
+    cdef public str fault
+    cdef public object io
+    cdef public long long send_window, recv_window, recv_uncredited, grown
+    cdef public long long peer_initial_window, peer_max_streams
+    cdef public long long last_peer_id, goaway_sent, assembling
+    cdef public int assembling_flags
+    cdef public long long assembling_size
+    cdef public list assembling_parts
+    cdef public dict limbo, waiting
+
+    cpdef dict opening_settings(self)
+    cpdef headers_complete(self, long long stream_id, bint end, bytes block)
+    cpdef bint is_idle(self, long long stream_id) except -1
+    cpdef data_received(self, Stream stream, bytes payload, bint end)
+    cpdef reset_received(self, Stream stream, long long code)
+    cpdef stream_failed(self, Stream stream, long long code, str reason)
+    cpdef goaway_received(self, long long last_stream_id, long long code)
+    cpdef ping_acked(self, bytes opaque)
+    cpdef settings_changed(self)
+    cpdef trailers_received(self, Stream stream, HeaderBlock block)
+    cpdef stream_closed(self, Stream stream)
+    cpdef lost(self, str reason, double now)
+
+    @cython.locals(p=cython.p_uchar, pos=Py_ssize_t, length=Py_ssize_t, after=Py_ssize_t, kind=cython.int,
+                   flags=cython.int, stream_id=cython.longlong)
+    cpdef Py_ssize_t feed(self, bytearray buf, Py_ssize_t start, Py_ssize_t end, double now) except -1
+    @cython.locals(p=cython.p_uchar, stream=Stream, size=Py_ssize_t, end=cython.bint)
+    cdef _data(self, bytearray buf, Py_ssize_t pos, Py_ssize_t length, int flags, long long stream_id)
+    @cython.locals(p=cython.p_uchar, end=Py_ssize_t, pad=Py_ssize_t, self_dependent=cython.bint, block=bytes)
+    cdef _headers(self, bytearray buf, Py_ssize_t pos, Py_ssize_t length, int flags, long long stream_id)
+    cdef _trailers(self, Stream stream, bint end, HeaderBlock block)
+    cdef _continuation(self, int flags, long long stream_id, bytes payload)
+    cdef _control(self, int kind, int flags, long long stream_id, bytes payload)
+    @cython.locals(stream=Stream, increment=cython.longlong)
+    cdef _window_update(self, long long stream_id, bytes payload)
+    @cython.locals(stream=Stream)
+    cdef _rst_stream(self, long long stream_id, bytes payload)
+    cdef _ping(self, int flags, long long stream_id, bytes payload)
+    cdef _settings(self, int flags, long long stream_id, bytes payload)
+    @cython.locals(stream=Stream, delta=cython.longlong)
+    cdef _setting(self, long long key, long long value)
+    cdef _goaway(self, long long stream_id, bytes payload)
+    cdef _priority(self, long long stream_id, bytes payload)
+    cdef _unknown_stream(self, long long stream_id, bint end)
+
+    cpdef start(self, bytes preface=*)
+    cpdef bytes take(self)
+    cdef _put(self, bytes frame)
+    cdef _answer(self, bytes frame)
+    cpdef ping(self, bytes opaque)
+    cpdef goaway(self, long long last_stream_id, long long code, bytes debug=*)
+    cpdef fail(self, long long code, str reason)
+    cpdef close(self)
+    @cython.locals(size=Py_ssize_t, out=list)
+    cpdef send_headers(self, Stream stream, bytes block, bint end)
+    @cython.locals(size=Py_ssize_t)
+    cpdef send_data(self, Stream stream, bytes payload, bint end)
+    @cython.locals(out=list, source=Stream, conn=Connection)
+    cdef _write_data(self, Stream stream, bytes payload, Py_ssize_t size, bint end)
+    @cython.locals(chunk=bytes, size=Py_ssize_t, room=cython.longlong)
+    cdef bint _pump_stream(self, Stream stream, long long budget) except -1
+    @cython.locals(stream=Stream, progress=cython.bint, before=cython.longlong)
+    cpdef pump(self)
+    @cython.locals(other=Stream, grant=cython.longlong, growth=cython.longlong)
+    cpdef credit(self, Stream stream, long long size)
+    cpdef reset(self, Stream stream, long long code)
+    cdef _enter_limbo(self, long long stream_id)
+    cdef _fail_stream(self, fault)
+    cdef _send_closed(self, Stream stream)
+    cdef _unqueue(self, Stream stream)
+    cpdef drop(self, Stream stream)
+    cdef _forget(self, Stream stream)

@@ -1,0 +1,37 @@
+cimport cython
+
+from proxy.codec.headers cimport HeaderBlock
+from proxy.codec.server cimport Server
+from proxy.codec.stream cimport Stream
+from proxy.relay.exchange cimport Exchange
+from proxy.relay.relay cimport Relay
+
+cdef int CANCEL, ENHANCE_YOUR_CALM, NO_ERROR
+cdef long long MAX_STREAM_ID, _LAST_ID
+
+cdef class Downstream(Server):
+    cdef public Relay relay
+    cdef public double drain_at_s, idle_since_s
+
+    @cython.locals(exchange=Exchange)
+    cpdef request_received(self, Stream stream, HeaderBlock block, bint end)
+    @cython.locals(exchange=Exchange)
+    cpdef data_received(self, Stream stream, bytes payload, bint end)
+    @cython.locals(exchange=Exchange)
+    cpdef trailers_received(self, Stream stream, HeaderBlock block)
+    @cython.locals(exchange=Exchange)
+    cpdef reset_received(self, Stream stream, long long code)
+    @cython.locals(exchange=Exchange)
+    cpdef stream_failed(self, Stream stream, long long code, str reason)
+    cdef _judge(self, Stream stream, long long code)
+    @cython.locals(exchange=Exchange)
+    cpdef bint is_expired(self, Stream stream) except -1
+    @cython.locals(exchange=Exchange)
+    cpdef stream_closed(self, Stream stream)
+    cpdef settings_changed(self)
+    cpdef goaway_received(self, long long last_stream_id, long long code)
+    cpdef drain(self, double now)
+    cpdef ping_acked(self, bytes opaque)
+    cpdef refuse_more(self)
+    @cython.locals(exchange=Exchange, stream=Stream)
+    cpdef lost(self, str reason, double now)

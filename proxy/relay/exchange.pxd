@@ -1,0 +1,84 @@
+cimport cython
+
+from proxy.balance.endpoint cimport Endpoint
+from proxy.codec.client cimport Client
+from proxy.codec.connection cimport Connection
+from proxy.codec.headers cimport HeaderBlock
+from proxy.codec.stream cimport Stream
+from proxy.relay.cluster cimport Cluster
+from proxy.relay.link cimport Link
+from proxy.relay.relay cimport Decision, Relay
+
+cdef int CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
+cdef int CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
+cdef int CLOSED
+
+@cython.final
+@cython.freelist(256)
+cdef class Exchange:
+    cdef public Relay relay
+    cdef public Stream down, up
+    cdef public HeaderBlock block
+    cdef public list body
+    cdef public long long body_bytes
+    cdef public bint request_end, responding, sampled, faulty, done
+    cdef public bytes trailers
+    cdef public Decision decision
+    cdef public Endpoint endpoint
+    cdef public object handle
+    cdef public tuple tried
+    cdef public double started_s, begun_s, expires_s
+    cdef public int status, grpc_status
+    cdef public long long tick
+
+    cpdef start(self, double now)
+    @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link, conn=Client)
+    cpdef dispatch(self, double now)
+    @cython.locals(cluster=Cluster)
+    cdef _wait_for_endpoint(self, double now)
+    @cython.locals(cluster=Cluster)
+    cdef _limit_wait(self, double now)
+    @cython.locals(down=Stream, up=Stream, body=list, trailers=bytes, chunk=bytes, last=Py_ssize_t, at=Py_ssize_t)
+    cpdef send(self, Client conn, double now)
+    cpdef keep(self, bytes payload)
+    @cython.locals(up=Stream, conn=Connection)
+    cpdef request_data(self, bytes payload, bint end, Stream down)
+    @cython.locals(up=Stream, conn=Connection)
+    cpdef request_trailers(self, HeaderBlock block, Stream down)
+    cpdef cancel(self, long long code, double now)
+    @cython.locals(timeout_s=cython.double)
+    cpdef bint is_expired(self, double now) except -1
+    @cython.locals(down=Stream, conn=Connection)
+    cpdef response(self, HeaderBlock block, bint end, Stream up, double now)
+    @cython.locals(down=Stream, conn=Connection)
+    cpdef response_data(self, bytes payload, bint end, Stream up, double now)
+    @cython.locals(down=Stream, conn=Connection)
+    cpdef response_trailers(self, HeaderBlock block, Stream up, double now)
+    cpdef upstream_reset(self, long long code, double now)
+    cpdef upstream_lost(self, failure, str detail, double now)
+    cpdef unprocessed(self, double now)
+    cpdef redispatch(self, double now)
+    @cython.locals(status=cython.int, faulty=cython.bint, success=cython.bint)
+    cpdef complete(self, double pushback_s, double now)
+    cpdef deadline_passed(self, double now)
+    cpdef fail(self, failure, str detail, double now)
+    cpdef refuse(self, double now)
+    @cython.locals(down=Stream, conn=Connection)
+    cdef _answer(self, failure, str detail)
+    @cython.locals(down=Stream, conn=Connection)
+    cdef _stop_upload(self)
+    @cython.locals(down=Stream, conn=Connection)
+    cdef _reset_downstream(self, long long code)
+    @cython.locals(up=Stream, conn=Connection)
+    cdef _abandon_upstream(self, long long code)
+    @cython.locals(up=Stream)
+    cdef _detach_upstream(self)
+    @cython.locals(endpoint=Endpoint)
+    cdef _sample(self, double now)
+    cdef _claim(self)
+    cdef _count(self, bint success, int grpc_status, double now)
+    @cython.locals(endpoint=Endpoint, link=Link)
+    cdef _leave_endpoint(self, int outcome, double now, double pushback_s=*)
+    cdef _finish(self, int outcome, double now, double pushback_s=*)
+    @cython.locals(other=Stream)
+    cpdef stream_closed(self, Stream stream)

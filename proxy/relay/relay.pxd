@@ -1,0 +1,30 @@
+cimport cython
+
+from proxy.codec.headers cimport HeaderBlock
+
+cdef int _MAX_DECISIONS
+
+@cython.final
+cdef class Decision:
+    cdef public object tally
+    cdef public str authority
+    cdef public object cluster
+    cdef public double timeout_s
+    cdef public dict handles
+    cpdef handle(self, endpoint)
+
+@cython.final
+cdef class Relay:
+    cdef public object route, rng, tally
+    cdef public long long epoch
+    cdef public dict decisions
+    cdef public list flushes
+    cdef public dict deadlines
+    cdef public long long last_tick
+
+    cpdef forget_decisions(self)
+    @cython.locals(decision=Decision, key=tuple)
+    cpdef Decision decide(self, HeaderBlock block)
+    cpdef failed(self, failure)
+    cpdef long add_deadline(self, exchange, double at_s) except -1
+    cpdef remove_deadline(self, exchange, long long tick)
