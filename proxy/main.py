@@ -27,9 +27,10 @@ examples:
   mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
   mesh proxy --config proxy.yaml
 
-Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency, power
-of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request. SIGTERM
-lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong usage.
+Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
+power of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request.
+SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
+usage.
 """
 
 
@@ -44,7 +45,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to accept connections")
     parser.add_argument("--to", metavar="HOST:PORT,...", help="the endpoints to balance over; names are re-resolved")
     parser.add_argument("--admin", metavar="HOST:PORT", help="serve /live /ready /metrics /config /shutdown here")
-    parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes that share the port (default 1); worker i has its admin port at PORT+i")
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes that share the port (default 1); worker i has its admin port at PORT+i",
+    )
     arguments = parser.parse_args(argv)
     if arguments.config and (arguments.listen or arguments.to or arguments.admin):
         parser.error("--config stands alone: give listen, admin and endpoints in the file")

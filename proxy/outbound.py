@@ -146,7 +146,9 @@ class Outbound:
             if addresses:
                 self.resolved[name] = addresses
             elif name not in self.resolved:
-                log(f"endpoint {name}: the name does not resolve; tried again every {config.settings.dns_refresh_s:g} s")
+                log(
+                    f"endpoint {name}: the name does not resolve; tried again every {config.settings.dns_refresh_s:g} s"
+                )
                 self.resolved[name] = ()
         for name in [name for name in self.resolved if name not in names]:
             del self.resolved[name]

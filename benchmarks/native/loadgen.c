@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 enum { MAX_CLOCKS = 8, MAX_PIDS = 32, MAX_TARGETS = 8, TURN_EVENTS = 256 };
-enum { DRAIN_S = 10 };
 
 struct clock {
     char name[32];
@@ -27,13 +26,14 @@ struct clock {
 static struct {
     const char *mode;
     int connections, streams;
-    double rate, warmup_s, duration_s;
+    double rate, warmup_s, duration_s, patience_s;
     bool unique_headers;
     struct { char host[64]; int port; } targets[MAX_TARGETS];
     int target_count;
     struct clock clocks[MAX_CLOCKS];
     int clock_count;
-} options = {.mode = "closed", .connections = 8, .streams = 32, .rate = 1000, .warmup_s = 1, .duration_s = 3};
+} options = {.mode = "closed", .connections = 8, .streams = 32, .rate = 1000, .warmup_s = 1, .duration_s = 3,
+             .patience_s = 10};
 
 static struct totals totals;
 static struct client *clients;
@@ -83,7 +83,7 @@ static void parse(int count, char **arguments)
     static const struct option NAMES[] = {
         {"mode", 1, 0, 'm'}, {"connections", 1, 0, 'c'}, {"streams", 1, 0, 's'}, {"rate", 1, 0, 'r'},
         {"warmup", 1, 0, 'w'}, {"duration", 1, 0, 'd'}, {"headers", 1, 0, 'h'}, {"target", 1, 0, 't'},
-        {"cpu", 1, 0, 'p'}, {0, 0, 0, 0}};
+        {"cpu", 1, 0, 'p'}, {"patience", 1, 0, 'a'}, {0, 0, 0, 0}};
     for (int option; (option = getopt_long(count, arguments, "", NAMES, NULL)) != -1;)
         switch (option) {
         case 'm': options.mode = optarg; break;
@@ -94,12 +94,14 @@ static void parse(int count, char **arguments)
         case 'd': options.duration_s = atof(optarg); break;
         case 'h': options.unique_headers = strcmp(optarg, "unique") == 0; break;
         case 't': parse_targets(optarg); break;
+        case 'a': options.patience_s = atof(optarg); break;
         case 'p': parse_clock(optarg); break;
         default: exit(2);
         }
     if (!options.target_count || options.connections < 1 || options.streams < 1 || options.rate <= 0)
         die("usage: loadgen --target HOST:PORT[,...] [--mode closed|open|idle] [--connections N] [--streams N]\n"
-            "       [--rate N] [--warmup S] [--duration S] [--headers same|unique] [--cpu NAME=PID[+PID...]]");
+            "       [--rate N] [--warmup S] [--duration S] [--headers same|unique] [--patience S]\n"
+            "       [--cpu NAME=PID[+PID...]]");
 }
 
 /* Waits, and receives everything that is there. Returns whether `other` became readable. */
@@ -136,7 +138,7 @@ static void open_all(void)
         clients[i].unique_headers = options.unique_headers;
         client_open(&clients[i], epoll, options.targets[target].host, options.targets[target].port);
     }
-    uint64_t deadline = now_ns() + DRAIN_S * 1000000000ull;
+    uint64_t deadline = now_ns() + (uint64_t)(options.patience_s * 1e9);
     for (int settled = 0; settled < options.connections;) {
         turn(100);
         flush_all();
@@ -164,7 +166,7 @@ static void end_window(void)
 
 static void drain(void)
 {
-    uint64_t deadline = now_ns() + DRAIN_S * 1000000000ull;
+    uint64_t deadline = now_ns() + (uint64_t)(options.patience_s * 1e9);
     while (totals.completed < totals.started) {
         turn(100);
         flush_all();

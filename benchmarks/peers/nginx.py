@@ -42,7 +42,7 @@ def command(place: Place) -> list[str]:
 
 
 def binary() -> str:
-    return program("nginx", "nginx-light")
+    return program("nginx", "nginx")
 
 
 def version() -> str:

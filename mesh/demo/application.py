@@ -15,7 +15,7 @@ PODS_PER_SERVICE = 3
 POD_HEADER = "pod"  # each replica says its name in the initial metadata of every answer
 
 SLOW_POD = "voting-2"
-SLOW_BY_S = 0.12
+SLOW_BY_S = 0.2
 FAILING_METHOD = "/emojivoto.v1.VotingService/VoteDoughnut"
 
 KILLED_POD = "emoji-3"  # of the service without faults, so that each failure beyond the kill would stand out

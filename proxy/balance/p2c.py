@@ -107,8 +107,9 @@ class Balancer:
 
     def set_ready(self, endpoint: Endpoint, ready: bool) -> None:
         """Whether the endpoint can take requests now, in the eyes of the connection pool."""
+        changed = endpoint.ready != ready
         endpoint.ready = ready
-        if endpoint.owner is self:
+        if changed and endpoint.owner is self:
             self._settle()
 
     def judge(self, endpoint: Endpoint, now: float, wait_s: float) -> None:
@@ -163,7 +164,7 @@ class Balancer:
 
     def _settle(self) -> None:
         """Restore the invariants after any change."""
-        while len(self._ejected) > len(self.endpoints) // 2 or self._is_deserted():
+        while self._ejected and (len(self._ejected) > len(self.endpoints) // 2 or self._is_deserted()):
             spared = min(self._ejected, key=lambda endpoint: (not endpoint.ready, endpoint.breaker.probe_at_s))
             spared.breaker.readmit()
             self._ejected.remove(spared)

@@ -67,7 +67,9 @@ class Client(Connection):
             raise StreamFault(stream.id, PROTOCOL_ERROR, block.malformed or "response headers too large")
         if block.informational:
             if end or block.status == 101:
-                raise StreamFault(stream.id, PROTOCOL_ERROR, "an interim response that ends the stream or switches protocols")
+                raise StreamFault(
+                    stream.id, PROTOCOL_ERROR, "an interim response that ends the stream or switches protocols"
+                )
             self.guard.empty_frame()
             self.response_received(stream, block, False)
             return

@@ -1,16 +1,13 @@
 cimport cython
 
 from proxy.codec.frames cimport (
-    encode_goaway,
-    encode_head,
-    encode_headers,
     encode_id,
     encode_ping,
     encode_rst_stream,
     encode_window_update,
 )
 from proxy.codec.headers cimport HeaderBlock, HeaderReader
-from proxy.codec.limits cimport FloodGuard
+from proxy.codec.sender cimport Sender
 from proxy.codec.stream cimport Stream
 
 cdef int ACK, CONTINUATION, DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, ENABLE_PUSH, END_HEADERS, END_STREAM
@@ -19,29 +16,15 @@ cdef int MAX_CONCURRENT_STREAMS, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, PADDED, P
 cdef int PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE
 cdef long long MAX_WINDOW_BYTES
 cdef int IDLE, OPEN, CLOSED
-cdef long long _MAX_UNSENT_BYTES
-cdef int _MAX_LIMBO
 
-cdef class Connection:
-    cdef public object limits
-    cdef public list flushes
-    cdef public FloodGuard guard
+cdef class Connection(Sender):
     cdef public HeaderReader reader
-    cdef public dict streams
-    cdef public long open_streams
-    cdef public list out
-    cdef public long long unsent
-    cdef public bint dirty, blocked, closed, peer_settings_seen, settings_acked, sent_block
+    cdef public bint peer_settings_seen, settings_acked
     cdef public double now
-    cdef public str fault
-    cdef public object io
-    cdef public long long send_window, recv_window, recv_uncredited, grown
-    cdef public long long peer_initial_window, peer_max_streams
-    cdef public long long last_peer_id, goaway_sent, assembling
+    cdef public long long recv_window, recv_uncredited, peer_max_streams
+    cdef public long long assembling, assembling_size
     cdef public int assembling_flags
-    cdef public long long assembling_size
     cdef public list assembling_parts
-    cdef public dict limbo, waiting
 
     cpdef dict opening_settings(self)
     cpdef headers_complete(self, long long stream_id, bint end, bytes block)
@@ -53,7 +36,6 @@ cdef class Connection:
     cpdef ping_acked(self, bytes opaque)
     cpdef settings_changed(self)
     cpdef trailers_received(self, Stream stream, HeaderBlock block)
-    cpdef stream_closed(self, Stream stream)
     cpdef lost(self, str reason, double now)
 
     @cython.locals(p=cython.p_uchar, pos=Py_ssize_t, length=Py_ssize_t, after=Py_ssize_t, kind=cython.int,
@@ -79,29 +61,4 @@ cdef class Connection:
     cdef _unknown_stream(self, long long stream_id, bint end)
 
     cpdef start(self, bytes preface=*)
-    cpdef bytes take(self)
-    cdef _put(self, bytes frame)
-    cdef _answer(self, bytes frame)
-    cpdef ping(self, bytes opaque)
-    cpdef goaway(self, long long last_stream_id, long long code, bytes debug=*)
-    cpdef fail(self, long long code, str reason)
-    cpdef close(self)
-    @cython.locals(size=Py_ssize_t, out=list)
-    cpdef send_headers(self, Stream stream, bytes block, bint end)
-    @cython.locals(size=Py_ssize_t)
-    cpdef send_data(self, Stream stream, bytes payload, bint end)
-    @cython.locals(out=list, source=Stream, conn=Connection)
-    cdef _write_data(self, Stream stream, bytes payload, Py_ssize_t size, bint end)
-    @cython.locals(chunk=bytes, size=Py_ssize_t, room=cython.longlong)
-    cdef bint _pump_stream(self, Stream stream, long long budget) except -1
-    @cython.locals(stream=Stream, progress=cython.bint, before=cython.longlong)
-    cpdef pump(self)
-    @cython.locals(other=Stream, grant=cython.longlong, growth=cython.longlong)
-    cpdef credit(self, Stream stream, long long size)
-    cpdef reset(self, Stream stream, long long code)
-    cdef _enter_limbo(self, long long stream_id)
     cdef _fail_stream(self, fault)
-    cdef _send_closed(self, Stream stream)
-    cdef _unqueue(self, Stream stream)
-    cpdef drop(self, Stream stream)
-    cdef _forget(self, Stream stream)

@@ -7,7 +7,7 @@ from proxy.codec.constants import COMPRESSION_ERROR
 
 
 class ConnectionFault(Exception):
-    """The connection cannot go on: GOAWAY with `code`, then close. `reason` is for the debug data, the log, the metric."""
+    """The connection cannot go on: GOAWAY with `code`, then close. `reason` is for debug data and metric."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)

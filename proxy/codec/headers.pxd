@@ -2,12 +2,12 @@ cimport cython
 
 from proxy.codec.fields cimport Field
 from proxy.codec.hpack cimport Decoder
+from proxy.codec.values cimport is_grpc, is_same_host, is_trailers, read_delay, read_number, read_timeout
 
 cdef int METHOD, SCHEME, AUTHORITY, PATH, STATUS, OTHER_PSEUDO, HOST, CONTENT_LENGTH, CONTENT_TYPE, GRPC_STATUS
 cdef int GRPC_TIMEOUT, GRPC_PUSHBACK, RETRY_AFTER, TE, CONNECTION_SPECIFIC, MALFORMED, KINDS
 cdef int _REQUEST, _RESPONSE, _TRAILERS
 cdef int _OF_REQUEST, _NOT_IN_REQUEST, _NOT_IN_RESPONSE, _NOT_IN_TRAILERS, _CONNECT, _REQUIRED, _NUMBERS
-cdef dict _TIMEOUT_UNITS_S, _DEFAULT_PORTS
 cdef bytes _SCHEME_CHARACTERS
 
 @cython.final
@@ -44,20 +44,6 @@ cpdef str describe_forbidden(int kinds)
 
 @cython.locals(scheme=bytes, path=bytes, p=cython.p_uchar)
 cpdef str find_target_fault(HeaderBlock block)
-
-@cython.locals(p=cython.p_uchar, size=Py_ssize_t)
-cpdef bint is_grpc(bytes content_type) except -1
-
-cpdef bint is_trailers(bytes te) except -1
-
-@cython.locals(p=cython.p_uchar, at=Py_ssize_t, digit=cython.int, number=cython.longlong)
-cpdef long long read_number(bytes value, Py_ssize_t size, Py_ssize_t max_digits) except -2
-
-@cython.locals(number=cython.longlong)
-cpdef double read_delay(bytes value, double unit_s) except -2
-
-@cython.locals(p=cython.p_uchar, digits=Py_ssize_t, number=cython.longlong, unit_s=cython.double)
-cpdef double read_timeout(bytes value) except -2
 
 @cython.final
 cdef class HeaderReader:

@@ -29,6 +29,7 @@ from proxy.codec.fields import (
     Field,
 )
 from proxy.codec.hpack import DEFAULT_FIELDS, DEFAULT_LIST_BYTES, DEFAULT_TABLE_BYTES, Decoder
+from proxy.codec.values import is_grpc, is_same_host, is_trailers, read_delay, read_number, read_timeout
 
 # Positions of a block: what is right in one is wrong in another.
 REQUEST = 0
@@ -37,7 +38,9 @@ TRAILERS = 2
 _REQUEST, _RESPONSE, _TRAILERS = REQUEST, RESPONSE, TRAILERS  # private names are C constants where this is compiled
 
 MEMO_BYTES = 65_536
-MEMO_ENTRY_BYTES = 512  # what an entry takes besides the two strings that are counted
+# What an entry takes besides its two strings, and what each literal in it takes (an indexed field is a table's).
+MEMO_ENTRY_BYTES = 448
+MEMO_FIELD_BYTES = 192
 
 # Sets of kinds, as bits.
 _NEVER = 1 << CONNECTION_SPECIFIC | 1 << MALFORMED | 1 << OTHER_PSEUDO
@@ -49,8 +52,6 @@ _REQUIRED = 1 << METHOD | 1 << SCHEME | 1 << PATH
 _CONNECT = 1 << METHOD | 1 << AUTHORITY
 _NUMBERS = 1 << CONTENT_LENGTH | 1 << GRPC_STATUS | 1 << GRPC_TIMEOUT | 1 << GRPC_PUSHBACK | 1 << RETRY_AFTER
 
-_TIMEOUT_UNITS_S = {0x48: 3600.0, 0x4D: 60.0, 0x53: 1.0, 0x6D: 1e-3, 0x75: 1e-6, 0x6E: 1e-9}  # H M S m u n
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _SCHEME_CHARACTERS = b"+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -150,8 +151,8 @@ class HeaderBlock:
             return "" if seen & _OF_REQUEST == _CONNECT else "CONNECT with the wrong pseudo-headers"
         if seen & _REQUIRED != _REQUIRED:
             return "missing pseudo-header"
-        if seen >> HOST & 1 and special[HOST] != self.authority:
-            return find_target_fault(self) or find_host_fault(self.scheme, self.authority, special[HOST])
+        if seen >> HOST & 1 and not is_same_host(self.scheme, self.authority, special[HOST]):
+            return "host contradicts :authority"
         return find_target_fault(self)
 
     def _read_response(self, value: bytes, seen: int) -> str:
@@ -237,59 +238,6 @@ def find_target_fault(block: HeaderBlock) -> str:
     return ""
 
 
-def find_host_fault(scheme: bytes, authority: bytes, host: bytes) -> str:
-    """Compare as RFC 3986, section 6.2 normalises: without regard to case and default port."""
-    port = _DEFAULT_PORTS.get(scheme.lower(), b":")
-    if authority.lower().removesuffix(port) == host.lower().removesuffix(port):
-        return ""
-    return "host contradicts :authority"
-
-
-def is_grpc(content_type: bytes) -> bool:
-    """application/grpc itself, with a codec (+proto) or with parameters."""
-    p = content_type
-    size = len(content_type)
-    if size > 16 and (p[16] == 0x2B or p[16] == 0x3B):
-        return content_type.startswith(b"application/grpc")
-    return size == 16 and content_type == b"application/grpc"
-
-
-def is_trailers(te: bytes) -> bool:
-    """The only thing that `te` may say in HTTP/2."""
-    return te == b"trailers" or te.lower() == b"trailers"
-
-
-def read_number(value: bytes, size: int, max_digits: int) -> int:
-    """The number that the first `size` bytes spell; -1 if it is none or has too many digits."""
-    if size < 1 or size > max_digits or size > len(value):
-        return -1
-    p = value
-    number = 0
-    for at in range(size):
-        digit = p[at] - 0x30
-        if digit < 0 or digit > 9:
-            return -1
-        number = number * 10 + digit
-    return number
-
-
-def read_delay(value: bytes, unit_s: float) -> float:
-    """A number of units in seconds; -1 if it is none."""
-    number = read_number(value, len(value), 9)
-    return number * unit_s if number >= 0 else -1.0
-
-
-def read_timeout(value: bytes) -> float:
-    """grpc-timeout in seconds (gRPC's PROTOCOL-HTTP2: up to eight digits and a unit); -1 if it is none."""
-    p = value
-    digits = len(value) - 1
-    number = read_number(value, digits, 8)
-    if number < 0:
-        return -1.0
-    unit_s = _TIMEOUT_UNITS_S.get(p[digits], -1.0)
-    return number * unit_s if unit_s > 0.0 else -1.0
-
-
 class HeaderReader:
     """Reads the header blocks that one connection sends, in order. `memo_bytes` bounds the memo, 0 turns it off."""
 
@@ -331,7 +279,7 @@ class HeaderReader:
             memo.clear()
 
     def _remember(self, memo: dict[bytes, HeaderBlock], block: bytes, headers: HeaderBlock) -> None:
-        cost_bytes = len(block) + len(headers.encoded) + MEMO_ENTRY_BYTES
+        cost_bytes = len(block) + len(headers.encoded) + self._decoder.literals * MEMO_FIELD_BYTES + MEMO_ENTRY_BYTES
         if cost_bytes > self._free_bytes:
             self.forget()
         if cost_bytes <= self._free_bytes:

@@ -12,7 +12,7 @@ cdef dict _NAMES
 cdef class Decoder:
     cdef list _table
     cdef Py_ssize_t _at, _first, _capacity_bytes, _limit_bytes, _max_list_bytes, _max_fields
-    cdef readonly Py_ssize_t table_bytes
+    cdef readonly Py_ssize_t table_bytes, literals
     cdef readonly bint changed, oversize
 
     @cython.locals(fields=list, table=list, field=Field, p=cython.p_uchar, at=Py_ssize_t, end=Py_ssize_t,

@@ -28,7 +28,9 @@ _NAMES: dict[bytes, FieldName] = {}
 
 
 class Decoder:
-    """After each `decode`: `changed` if the table changed in any way, `oversize` if the list was above the limits."""
+    """After each `decode`: `changed` if the table changed or was told to, `oversize` if the list was above the limits,
+    and how many `literals` the block had.
+    """
 
     __slots__ = (
         "_at",
@@ -39,6 +41,7 @@ class Decoder:
         "_max_list_bytes",
         "_table",
         "changed",
+        "literals",
         "oversize",
         "table_bytes",
     )
@@ -59,6 +62,7 @@ class Decoder:
         self._first = 0
         self._at = 0
         self.table_bytes = 0
+        self.literals = 0
         self.changed = False
         self.oversize = False
 
@@ -71,7 +75,8 @@ class Decoder:
         p = block
         end = len(block)
         at = 0
-        self.changed = self.oversize = False
+        self.changed = False
+        self.literals = 0
         while at < end and p[at] & 0xE0 == 0x20:
             at = self._resize(block, at)
         while at < end:
@@ -164,6 +169,7 @@ class Decoder:
         end = self._at
         value = decode_huffman(block, start, end) if p[at] >= 0x80 else p[start:end]
         field = make_literal(label, value, p[at:end], first & 0xF0 == 0x10)
+        self.literals += 1
         if first >= 0x40:
             self._insert(field)
         return field

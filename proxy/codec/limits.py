@@ -18,7 +18,8 @@ class Limits:
 
     max_concurrent_streams: int = 100
     stream_window_bytes: int = 65_536
-    # The connection's window is credited on receipt: memory is bounded by the streams' windows, this only covers the path.
+    # The connection's window is credited on receipt: memory is bounded by the streams' windows, this only covers the
+    # path.
     connection_window_bytes: int = 4 * 1024 * 1024
     # Streams that drain may grow up to this, all of a connection together by at most `growth_bytes`.
     max_stream_window_bytes: int = 1024 * 1024

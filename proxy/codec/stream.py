@@ -1,7 +1,7 @@
 """One HTTP/2 stream: the state of its two halves, its windows, and what waits to be sent (RFC 9113, sections 5.1, 5.2).
 
-Each half goes IDLE -> OPEN -> CLOSED on its own: IDLE until the half's final header block, OPEN for the body, CLOSED after
-END_STREAM or a reset. A stream whose two halves are CLOSED is forgotten by its connection.
+Each half goes IDLE -> OPEN -> CLOSED on its own: IDLE until the half's final header block, OPEN for the body, CLOSED
+after END_STREAM or a reset. A stream whose two halves are CLOSED is forgotten by its connection.
 
 Invariant: `recv_window` is what the peer may still send; it grows back only by what `peer`, the stream that passes the
 bytes on, has drained. So at most `window_target` bytes of a stream ever wait in memory.

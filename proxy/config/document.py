@@ -152,8 +152,6 @@ class Builder:
             key = self._value(event, value.path, depth + 1)
             if key.text is None or key.is_null:
                 raise SyntaxProblem(key, f"{key.kind} cannot be a key: write NAME: VALUE")
-            if len(key.text) > MAX_TEXT_CHARS:
-                raise SyntaxProblem(key, f"the key is longer than {MAX_TEXT_CHARS} characters")
             path = f"{value.path}.{key.text}" if value.path else key.text
             entry = self._value(next(self._events), path, depth + 1)
             if key.text in value.entries:

@@ -174,16 +174,16 @@ class Fields:
             if clusters:
                 self._problems.add(document, "the field 'routes' is missing; only a single cluster needs none")
             return ()
-        known = tuple(cluster.name for cluster in clusters)
+        known = frozenset(cluster.name for cluster in clusters)
         taken: dict[tuple[str, PathMatch], str] = {}
         return self._named(value, "route", lambda item: self._route(item, known, taken))
 
-    def _route(self, value: Value, known: tuple[str, ...], taken: dict[tuple[str, PathMatch], str]) -> Route | None:
+    def _route(self, value: Value, known: frozenset[str], taken: dict[tuple[str, PathMatch], str]) -> Route | None:
         entries = self._mapping(value, ("name", "match", "cluster", "timeout"), ("cluster",))
         name = self._scalar(entries["name"], parse_name) if "name" in entries else value.path
         cluster = self._scalar(entries.get("cluster"), parse_name)
         if cluster is not None and cluster not in known:
-            advice = self._suggestion(cluster, known)
+            advice = self._suggestion(cluster, tuple(sorted(known)))
             self._problems.add(entries["cluster"], f"there is no cluster '{cluster}'; {advice}")
         match = self._mapping(entries.get("match"), ("authority", "path"))
         authorities = self._authorities(match.get("authority"))

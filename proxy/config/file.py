@@ -32,13 +32,15 @@ def read_text(path: str) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {describe(error)}") from None
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ConfigError(f"{path}: is no regular file; give the path of a configuration file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             content = file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read: {describe(error)}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {describe(error)}") from None
+    finally:
+        os.close(descriptor)
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_FILE_BYTES >> 20} MiB; a configuration is not")
     try:

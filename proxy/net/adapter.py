@@ -1,7 +1,7 @@
 """Between asyncio's transports and the sans-I/O connections: bytes in, bytes out, back-pressure, the end of a socket.
 
-ONE read buffer serves all connections of a loop: it is parsed to the end before the next read, and only an unfinished frame
-is kept. All output of one read goes out in one write per connection. OS errors stop here (DESIGN 2, 3.1).
+ONE read buffer serves all connections of a loop: it is parsed to the end before the next read, and only an unfinished
+frame is kept. All output of one read goes out in one write per connection. OS errors stop here (DESIGN 2, 3.1).
 """
 
 from __future__ import annotations
@@ -45,7 +45,18 @@ def flush(flushes: list[Connection]) -> None:
 class Adapter(asyncio.BufferedProtocol):
     """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end."""
 
-    __slots__ = ("address", "buffer", "conn", "ended", "opened_s", "shutting", "tail", "tcp", "transport", "user_timeout_s")
+    __slots__ = (
+        "address",
+        "buffer",
+        "conn",
+        "ended",
+        "opened_s",
+        "shutting",
+        "tail",
+        "tcp",
+        "transport",
+        "user_timeout_s",
+    )
 
     def __init__(
         self,

@@ -72,11 +72,16 @@ class Listener:
                 conn.refuse_more()
             elif (not conn.peer_settings_seen or adapter.tail or conn.assembling) and now - conn.now > _PARTIAL_S:
                 adapter.abort()
-            elif conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s:
-                conn.drain(now)
-            elif self.max_age_s and now - adapter.opened_s > self.max_age_s * (1 + 0.1 * random.random()):
+            elif self._is_idle(conn, now) or self._is_old(adapter, now):
                 conn.drain(now)
         flush(self.relay.flushes)
+
+    def _is_idle(self, conn: Downstream, now: float) -> bool:
+        return conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s
+
+    def _is_old(self, adapter: Adapter, now: float) -> bool:
+        """Jittered, so that clients which came together do not leave together."""
+        return bool(self.max_age_s) and now - adapter.opened_s > (self.max_age_s or 0.0) * random.uniform(1.0, 1.1)
 
     async def drain(self, timeout_s: float) -> bool:
         """Announce the end to all, wait for their last streams; True where all ended within `timeout_s`."""

@@ -1,7 +1,7 @@
 """Dialling: keeps a connection to every endpoint, with backoff and jitter (DESIGN 3.2).
 
-An endpoint counts as connected once it has sent its SETTINGS, which proves that it speaks HTTP/2: what accepts and stays
-silent never gets a request.
+An endpoint counts as connected once it has sent its SETTINGS, which proves that it speaks HTTP/2: what accepts and
+stays silent never gets a request.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GOOD_S = 5.0
 
 
 class Pool:
-    """One per direction. `last_error` of an address says why its latest dial failed, for messages and the admin port."""
+    """One per direction. `last_error` of an address says why its latest dial failed, for messages."""
 
     def __init__(
         self, relay: Relay, limits: Limits, buffer: ReadBuffer, tcp: TcpMetrics, user_timeout_s: float

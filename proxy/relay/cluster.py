@@ -1,7 +1,7 @@
 """A destination: the balancer over its endpoints, and the requests that wait until one of them is ready.
 
-Invariant: a request waits only while no endpoint is ready, and only until none has been for `failfast_s`; then it and all
-that follow fail at once until one is (Linkerd's fail-fast).
+Invariant: a request waits only while no endpoint is ready, and only until none has been for `failfast_s`; then it and
+all that follow fail at once until one is (Linkerd's fail-fast).
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Downstream(Server):
     # ---- the end of the connection
 
     def drain(self, now: float) -> None:
-        """Announce the end: a GOAWAY that refuses nothing yet, since requests are under way, and a PING to see them in."""
+        """Announce the end: a GOAWAY that refuses nothing yet, as requests are under way, and a PING to see them in."""
         if self.drain_at_s == 0 and not self.closed:
             self.drain_at_s = now + DRAIN_PING_S
             self.goaway(MAX_STREAM_ID, NO_ERROR)

@@ -1,8 +1,8 @@
 """One request and its response: from the downstream stream that brought it, over an endpoint, back.
 
 Owns what is chosen per request: endpoint, attempts, the body kept for replay, the outcome for balancer and metrics.
-Invariants: the outcome is recorded exactly once; `body` holds every byte of the request so far while no response byte has
-gone downstream, or is None; a request that may have been processed is never sent twice (RFC 9113, section 8.7).
+Invariants: the outcome is recorded exactly once; `body` holds every byte of the request so far while no response byte
+has gone downstream, or is None; what may have been processed is never sent twice (RFC 9113, section 8.7).
 """
 
 from __future__ import annotations

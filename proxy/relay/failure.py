@@ -1,7 +1,7 @@
 """What a client sees when the proxy itself ends a request: the one table (DESIGN 3.4), and its encoding.
 
-gRPC requests get a trailers-only response, others a status and a short text; all carry `gossamer-error` with the reason,
-which is the metric's label too.
+gRPC requests get a trailers-only response, others a status and a short text; all carry `gossamer-error` with the
+reason, which is the metric's label too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The HTTP/2 connections to one endpoint, and the requests that wait for room on them (DESIGN 3.2).
 
-One connection as a rule, another when MAX_CONCURRENT_STREAMS is reached. A connection that may take no new streams (GOAWAY,
-ids running out) leaves at once and finishes what it has; its successor is dialled at the same time.
+One connection as a rule, another when MAX_CONCURRENT_STREAMS is reached. A connection that may take no new streams
+(GOAWAY, ids running out) leaves at once and finishes what it has; its successor is dialled at the same time.
 Invariant: the endpoint is ready if and only if a connection is here.
 """
 
@@ -19,14 +19,26 @@ if TYPE_CHECKING:
     from proxy.relay.upstream import Upstream
 
 MAX_CONNECTIONS = 16
-# Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at 10,000/s.
+# Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at
+# 10,000/s.
 REPLACE_AT_ID = 2**30
 
 
 class Link:
-    """`dial` asks `net` for one more connection, which comes through `attach`, or never; `failures` is net's, for backoff."""
+    """`dial` asks `net` for one more connection, which comes through `attach`, or never; `failures` is net's."""
 
-    __slots__ = ("cluster", "connect_timeout_s", "conns", "current", "dial", "dialling", "endpoint", "failures", "removed", "waiting")
+    __slots__ = (
+        "cluster",
+        "connect_timeout_s",
+        "conns",
+        "current",
+        "dial",
+        "dialling",
+        "endpoint",
+        "failures",
+        "removed",
+        "waiting",
+    )
 
     def __init__(self, cluster: Cluster, endpoint: Endpoint, dial: Callable[[Link], None]) -> None:
         self.cluster = cluster

@@ -1,7 +1,8 @@
 """What all requests of one direction share: the routes in force, the clusters, chance, and the timeouts.
 
-A decision (route, cluster, metric handles) is kept on the memoised header block and, for blocks that are new each time, by
-authority and path. `epoch` goes up whenever a decision may have become wrong: routes, clusters, evicted metrics.
+A decision (route, cluster, metric handles) is kept on the memoised header block and, for blocks that are new each
+time, by authority and path. `epoch` goes up whenever a decision may have become wrong: routes, clusters, evicted
+metrics.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Decision:
         return handle
 
 
-# Finds the cluster of (authority, path) and the route's timeout in seconds, 0.0 for none; no cluster where no route matches.
+# Finds the cluster of (authority, path) and the route's timeout in seconds, 0.0 for none; no cluster where no route
+# matches.
 Route = Callable[[bytes, bytes], tuple[Cluster | None, float]]
 
 

@@ -4,7 +4,8 @@ The best of all routes that match wins: first by authority (host with port, host
 any), then by path (exact, longest prefix, regular expressions in order); of equals the first. So a request whose host
 has routes of its own, none of which fits its path, falls through to the less specific ones.
 
-Authority and path come from the network: a look-up takes time linear in their length, whatever they hold.
+Authority and path come from the network: a look-up takes time linear in their length, whatever they hold, and what is
+remembered of earlier look-ups is bounded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from proxy.route.model import EXACT, PREFIX, ProxyConfig, Route
 from proxy.route.regex import Regex
 
 MAX_NAME_BYTES = 254  # a DNS name has at most 253, and may end with a dot
+MAX_REMEMBERED = 512  # results; a request whose headers are new is mostly for a known authority and path
+MAX_REMEMBERED_BYTES = 512  # of one path
 
 
 class PathTable:
@@ -53,11 +56,12 @@ class PathTable:
 
 
 class Router:
-    """The routes of one configuration, ready for look-ups. Immutable: a new configuration makes a new one."""
+    """The routes of one configuration, ready for look-ups. A new configuration makes a new one."""
 
-    __slots__ = ("_any", "_names", "_suffixes")
+    __slots__ = ("_any", "_names", "_remembered", "_suffixes")
 
     def __init__(self, config: ProxyConfig) -> None:
+        self._remembered: dict[tuple[bytes, bytes], Route | None] = {}
         self._any = PathTable()
         self._names: dict[bytes, PathTable] = {}
         self._suffixes: dict[bytes, PathTable] = {}  # keys begin with the dot: b".example.com", b".example.com:80"
@@ -74,7 +78,18 @@ class Router:
 
     def match(self, authority: bytes, path: bytes) -> Route | None:
         """Find the route of a request; `path` is the `:path` with its query, if any."""
-        path = path.partition(b"?")[0]
+        key = authority, path
+        try:
+            return self._remembered[key]
+        except KeyError:
+            route = self._search(authority, path.partition(b"?")[0])
+        if len(authority) <= MAX_NAME_BYTES and len(path) <= MAX_REMEMBERED_BYTES:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = route
+        return route
+
+    def _search(self, authority: bytes, path: bytes) -> Route | None:
         if self._names or self._suffixes:
             host, port = split_authority(authority)
             if len(host) <= MAX_NAME_BYTES:

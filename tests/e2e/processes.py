@@ -18,6 +18,8 @@ from typing import IO, Self
 
 import pytest
 
+from tests.requirement import require
+
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 
@@ -30,12 +32,10 @@ def free_port() -> int:
         return port
 
 
-def require(command: str) -> str:
-    """The path of a command of this machine, without which the test cannot say anything."""
-    path = shutil.which(command, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if path is None:
-        pytest.fail(f"{command} is not installed: apt-get install nghttp2")
-    return path
+def nghttp2(command: str) -> str:
+    """The path of one of nghttp2's programs."""
+    require(command, f"{command} (apt-get install nghttp2)")
+    return shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin") or command
 
 
 def eventually(check: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
@@ -145,6 +145,6 @@ class Nghttpd(Process):
         self.port = free_port()
         self.address = f"{HOST}:{self.port}"
         trailer = ["--trailer", "grpc-status: 0"]
-        argv = [require("nghttpd"), "--no-tls", "-a", HOST, "-d", str(directory), *trailer, *options, str(self.port)]
+        argv = [nghttp2("nghttpd"), "--no-tls", "-a", HOST, "-d", str(directory), *trailer, *options, str(self.port)]
         super().__init__(argv)
         eventually(lambda: accepts(self.address), f"nghttpd on {self.address}")

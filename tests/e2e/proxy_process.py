@@ -1,6 +1,6 @@
 """The command under test, as its users run it: `mesh proxy` in a process of its own, seen from outside only.
 
-`Proxy` starts it on free ports and waits for /ready; `with` ends it by SIGTERM and asserts what must hold after every
+`Proxy` starts it on free ports and waits for /ready (/live, where no backend will answer); `with` ends it by SIGTERM and asserts what must hold after every
 run: exit code 0 and no traceback on stderr. GOSSAMER_E2E_PROXY names another command with the same options.
 """
 
@@ -23,6 +23,8 @@ START_S = 20.0
 STOP_S = 20.0
 # What Python and asyncio write when an exception got away.
 ESCAPED = ("Traceback (most recent call last)", "was never retrieved", "was never awaited", "Fatal error on transport")
+# The same from source, where there are compiled modules beside it.
+PURE = "import sys, tests.forms as f; f.use_source(); from proxy.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def command() -> list[str]:
@@ -30,6 +32,8 @@ def command() -> list[str]:
     named = os.environ.get("GOSSAMER_E2E_PROXY")
     if named:
         return shlex.split(named)
+    if os.environ.get("GOSSAMER_PURE") == "1":
+        return [sys.executable, "-c", PURE]
     mesh = Path(sys.executable).with_name("mesh")
     return [str(mesh), "proxy"] if mesh.exists() else [sys.executable, "-m", "proxy.main"]
 
@@ -45,8 +49,16 @@ def run_to_end(*options: str, timeout_s: float = 20) -> tuple[int, str, str]:
 class Proxy(Process):
     """A running proxy; `address` is where clients connect, `admin` where it tells about itself."""
 
-    def __init__(self, to: Sequence[str] = (), options: Sequence[str] = (), config: Path | None = None,
-                 port: int = 0) -> None:
+    def __init__(
+        self,
+        to: Sequence[str] = (),
+        *,
+        options: Sequence[str] = (),
+        config: Path | None = None,
+        port: int = 0,
+        until: str = "/ready",
+    ) -> None:
+        self.until = until
         self.port, self.admin_port = port or free_port(), free_port()
         self.address, self.admin = f"{HOST}:{self.port}", f"{HOST}:{self.admin_port}"
         if config is None:
@@ -57,13 +69,13 @@ class Proxy(Process):
             where = ["--config", str(config)]
         super().__init__([*command(), *where, *options])
 
-    def wait_ready(self) -> Self:
-        """Return once /ready says 200."""
+    def wait_started(self) -> Self:
+        """Return once /ready, or what else was asked for, says 200."""
         deadline = time.monotonic() + START_S
-        while self.admin_status("/ready") != 200:
+        while self.admin_status(self.until) != 200:
             if not self.running() or time.monotonic() > deadline:
                 self.popen.kill()
-                raise AssertionError(f"{self.argv} did not become ready, exit {self.popen.wait()}:\n{self.stderr}")
+                raise AssertionError(f"{self.argv} did not get {self.until}, exit {self.popen.wait()}:\n{self.stderr}")
             time.sleep(0.01)
         return self
 
@@ -98,7 +110,7 @@ class Proxy(Process):
 
     def __enter__(self) -> Self:
         try:
-            return self.wait_ready()
+            return self.wait_started()
         except BaseException:
             self.close()
             raise

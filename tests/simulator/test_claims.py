@@ -1,4 +1,4 @@
-"""What DESIGN 3.3 promises of the balancer, held under a virtual clock: shares in steady state, and slow or silent pods.
+"""What DESIGN 3.3 promises of the balancer, held under a virtual clock: shares, and slow or silent pods.
 
 Latencies are lognormal with sigma 0.5 (p99 is 3.2 times the median) unless a test says otherwise.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from random import Random
 
 import pytest
@@ -83,12 +84,11 @@ def test_pods_that_fail_alike_are_not_outliers() -> None:
 def test_an_outlier_is_ejected_without_seven_faults_in_a_row() -> None:
     """Every second request fails: never two in a row, yet far from its peers, which fail 2 %."""
 
-    def alternating(now: float, rng: Random, busy: int) -> Reply:
-        nonlocal turn
-        turn += 1
-        return Reply(0.005, FAULT if turn % 2 else SUCCESS)
+    turns = cycle([FAULT, SUCCESS])
 
-    turn = 0
+    def alternating(now: float, rng: Random, busy: int) -> Reply:
+        return Reply(0.005, next(turns))
+
     pods = fleet(3, p0=alternating, p1=flaky(0.02), p2=flaky(0.02))
     simulation = Simulation(pods, paced(20), seed=5)
     assert simulation.run(60.0).most_ejected == 1

@@ -42,11 +42,43 @@ def test_addresses(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ":", "a", "a:", ":80", "a:0", "a:65536", "a:-1", "a:+1", "a: 1", "a:1 ", " a:1", "a:1_0", "a:\u0661", "::1:80", "[::1]", "[::1]80",
-        "[a]:80", "[1.2.3.4]:80", "[::1%lo]:80", "10.0.0.256:1", "1.2.3:1", "1:1", "01.2.3.4:1", "-a:1", "a-:1", "a..b:1", ".a:1", "é:1",
-        "a/b:1", "http://a:1", "u@a:1", "x" * 64 + ":1", "a." * 127 + "a:1", "*:1",
+        "",
+        ":",
+        "a",
+        "a:",
+        ":80",
+        "a:0",
+        "a:65536",
+        "a:-1",
+        "a:+1",
+        "a: 1",
+        "a:1 ",
+        " a:1",
+        "a:1_0",
+        "a:\u0661",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[a]:80",
+        "[1.2.3.4]:80",
+        "[::1%lo]:80",
+        "10.0.0.256:1",
+        "1.2.3:1",
+        "1:1",
+        "01.2.3.4:1",
+        "-a:1",
+        "a-:1",
+        "a..b:1",
+        ".a:1",
+        "é:1",
+        "a/b:1",
+        "http://a:1",
+        "u@a:1",
+        "x" * 64 + ":1",
+        "a." * 127 + "a:1",
+        "*:1",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueProblem):
         parse_address(text)
@@ -106,23 +138,44 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "s", "0s", "-1s", "+1s", "1 s", "1S", "1d", "1e3s", ".5s", "5.s", "1.2.3s", "\u0665s", "9000h", "0.5ms", "infs", "nans"]
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "5",
+        "s",
+        "0s",
+        "-1s",
+        "+1s",
+        "1 s",
+        "1S",
+        "1d",
+        "1e3s",
+        ".5s",
+        "5.s",
+        "1.2.3s",
+        "\u0665s",
+        "9000h",
+        "0.5ms",
+        "infs",
+        "nans",
+    ],
+)
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueProblem, match="is no duration|is out of range"):
+    with pytest.raises(ValueProblem, match=r"is no duration|is out of range"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1", 1), ("65536", 65_536), ("64KiB", 65_536), ("1MiB", 1 << 20), ("1GiB", 1 << 30), ("2kB", 2000), ("7B", 7)]
-)  # fmt: skip
+    ("text", "size"),
+    [("1", 1), ("65536", 65_536), ("64KiB", 65_536), ("1MiB", 1 << 20), ("1GiB", 1 << 30), ("2kB", 2000), ("7B", 7)],
+)
 def test_sizes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "KiB", "0", "-1", "1.5MiB", "1 KiB", "1kib", "1K", "2GiB", "\u0661", "1" * 20])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(ValueProblem, match="is no size|is out of range"):
+    with pytest.raises(ValueProblem, match=r"is no size|is out of range"):
         parse_size(text)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.route.match import Router, split_authority
+from proxy.route.match import MAX_REMEMBERED, Router, split_authority
 from proxy.route.model import ANY_PATH, EXACT, PREFIX, REGEX, Address, Cluster, Endpoint, PathMatch, ProxyConfig, Route
 
 CLUSTER = Cluster("c", (Endpoint("127.0.0.1", 1),))
@@ -104,6 +104,13 @@ def test_hostile_authorities_are_looked_up_in_linear_time() -> None:
     assert find(router, b"[" * 60_000 + b"]:1") == "any"
 
 
+def test_what_is_remembered_is_bounded() -> None:
+    router = make_router(route("any"))
+    for number in range(5000):
+        assert find(router, b"host%d" % number, b"/" + b"x" * (number % 600)) == "any"
+    assert len(router._remembered) <= MAX_REMEMBERED
+
+
 HOSTS = ["a", "b.a", "c.b.a", "x", "[::1]"]
 authorities = st.one_of(
     st.just("*"),
@@ -162,7 +169,10 @@ def test_it_finds_what_a_naive_search_finds(
     table: list[tuple[list[str], PathMatch]], host: str, port: str, path: str
 ) -> None:
     routes = [Route(f"r{index}", tuple(names), match, "c") for index, (names, match) in enumerate(table)]
-    assert find(make_router(*routes), (host + port).encode(), path.encode()) == naive_match(routes, host + port, path)
+    router = make_router(*routes)
+    expected = naive_match(routes, host + port, path)
+    assert find(router, (host + port).encode(), path.encode()) == expected
+    assert find(router, (host + port).encode(), path.encode()) == expected  # remembered
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))

@@ -25,12 +25,20 @@ patterns = st.recursive(
 texts = st.text("ab/.1-]c", max_size=12)
 
 
+def compile_if_small(pattern: str) -> Regex | None:
+    """Compile a pattern whose syntax is right, if it is not too large."""
+    try:
+        return Regex(pattern)
+    except PatternError as error:
+        if "too large" not in str(error):
+            raise
+        return None
+
+
 @given(patterns, st.lists(texts, min_size=1, max_size=5))
 def test_it_agrees_with_re(pattern: str, candidates: list[str]) -> None:
-    try:
-        ours = Regex(pattern)
-    except PatternError as error:
-        assert "too large" in str(error)
+    ours = compile_if_small(pattern)
+    if ours is None:
         return
     theirs = re.compile(pattern, re.ASCII | re.DOTALL)
     for text in candidates:
@@ -39,11 +47,9 @@ def test_it_agrees_with_re(pattern: str, candidates: list[str]) -> None:
 
 @given(patterns, texts)
 def test_asking_again_gives_the_same(pattern: str, text: str) -> None:
-    try:
-        regex = Regex(pattern)
-    except PatternError:
-        return
-    assert regex.matches(text.encode()) == regex.matches(text.encode()) == Regex(pattern).matches(text.encode())
+    regex = compile_if_small(pattern)
+    if regex is not None:
+        assert regex.matches(text.encode()) == regex.matches(text.encode()) == Regex(pattern).matches(text.encode())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+cimport cython
+
+from proxy.codec.frames cimport (
+    encode_goaway,
+    encode_head,
+    encode_headers,
+    encode_ping,
+    encode_rst_stream,
+    encode_window_update,
+)
+from proxy.codec.limits cimport FloodGuard
+from proxy.codec.stream cimport Stream
+
+cdef int DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_STREAM, HEADERS
+cdef int IDLE, OPEN, CLOSED
+cdef long long _MAX_UNSENT_BYTES
+cdef int _MAX_LIMBO
+
+cdef class Sender:
+    cdef public object limits
+    cdef public list flushes
+    cdef public FloodGuard guard
+    cdef public dict streams
+    cdef public long open_streams
+    cdef public list out
+    cdef public long long unsent
+    cdef public bint dirty, blocked, closed, sent_block
+    cdef public str fault
+    cdef public object io
+    cdef public long long send_window, grown, peer_initial_window, last_peer_id, goaway_sent
+    cdef public dict limbo, waiting
+
+    cpdef stream_closed(self, Stream stream)
+    cpdef bytes take(self)
+    cdef _put(self, bytes frame)
+    cdef _answer(self, bytes frame)
+    cpdef ping(self, bytes opaque)
+    cpdef goaway(self, long long last_stream_id, long long code, bytes debug=*)
+    cpdef fail(self, long long code, str reason)
+    cpdef close(self)
+    @cython.locals(size=Py_ssize_t, out=list)
+    cpdef send_headers(self, Stream stream, bytes block, bint end)
+    @cython.locals(size=Py_ssize_t)
+    cpdef send_data(self, Stream stream, bytes payload, bint end)
+    @cython.locals(out=list, source=Stream, conn=Sender)
+    cdef _write_data(self, Stream stream, bytes payload, Py_ssize_t size, bint end)
+    @cython.locals(chunk=bytes, size=Py_ssize_t, room=cython.longlong)
+    cdef bint _pump_stream(self, Stream stream, long long budget) except -1
+    @cython.locals(stream=Stream, progress=cython.bint, before=cython.longlong)
+    cpdef pump(self)
+    @cython.locals(other=Stream, grant=cython.longlong, growth=cython.longlong)
+    cpdef credit(self, Stream stream, long long size)
+    cpdef reset(self, Stream stream, long long code)
+    cdef _enter_limbo(self, long long stream_id)
+    cdef _send_closed(self, Stream stream)
+    cdef _unqueue(self, Stream stream)
+    cpdef drop(self, Stream stream)
+    cdef _forget(self, Stream stream)
