@@ -33,7 +33,7 @@ def find_extensions() -> list[Extension]:
 
 def describe(source: Path) -> Extension:
     name = ".".join(source.with_suffix("").parts)
-    return Extension(name, [str(source)], extra_compile_args=["-O3", "-g0"], extra_link_args=LINK_ARGS)
+    return Extension(name, [str(source)], extra_compile_args=["-O3", "-g0", "-w"], extra_link_args=LINK_ARGS)
 
 
 class BuildAllOrNothing(build_ext):

@@ -114,5 +114,5 @@ def footnote(summary: Summary) -> str:
     machine = summary["machine"]
     return (
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}; "
-        f"{machine['date']}; medians of {summary['method']['rounds']} rounds; memory is RssAnon; » is a bar cut short"
+        f"{machine['date']}; rounds: {summary['method']['rounds']}, medians; memory is RssAnon; » is a bar cut short"
     )

@@ -41,7 +41,7 @@ def machine_text(summary: Summary) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}; "
         f"{machine['date']}, commit {machine['commit']}.\n"
         f"{versions}.\n"
-        f"{where if machine['proxy_cores'] else 'Nothing pinned'}; medians of {method['rounds']} rounds, "
+        f"{where if machine['proxy_cores'] else 'Nothing pinned'}; rounds: {method['rounds']}, medians with the "
         f"spread in brackets; windows of {method['closed_window_s']:g} s; "
         f"other work used at most {method['other_work_share']:.0%} of the machine before a round."
     )

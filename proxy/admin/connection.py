@@ -78,6 +78,15 @@ class AdminConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def end(self) -> None:
+        """Close, now or as soon as the answer is sent."""
+        if self._answer is None:
+            self.abort()
+        elif self._finished and self._transport is not None:
+            self._transport.close()
+        else:
+            self._peer_ended = True
+
     def _set_timer(self, delay_s: float, callback: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()

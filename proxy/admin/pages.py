@@ -19,6 +19,7 @@ from proxy.errors import ConfigError
 from proxy.route.model import Address
 
 MAX_CONNECTIONS = 64
+STOP_TIMEOUT_S = 1.0
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -38,6 +39,8 @@ class Admin:
         self._config = config
         self._shutdown = shutdown
         self._connections: set[AdminConnection] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._server: asyncio.Server | None = None
         self._pages: dict[str, tuple[str, Callable[[], Answer]]] = {
             "/": ("GET", self._answer_index),
@@ -59,22 +62,32 @@ class Admin:
         return Address(host, port)
 
     async def stop(self) -> None:
-        """Stop to listen, and drop the connections that there still are."""
-        if self._server is not None:
-            self._server.close()
+        """Stop to listen; answers that are being sent, as that to `/shutdown`, have a moment to arrive."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._connections):
+            connection.end()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._idle.wait()
+        except TimeoutError:
             for connection in list(self._connections):
                 connection.abort()
-            await self._server.wait_closed()
+        await self._server.wait_closed()
 
     def admit(self, connection: AdminConnection) -> bool:
         """Take a new connection in, unless there are too many."""
         if len(self._connections) >= MAX_CONNECTIONS:
             return False
         self._connections.add(connection)
+        self._idle.clear()
         return True
 
     def forget(self, connection: AdminConnection) -> None:
         self._connections.discard(connection)
+        if not self._connections:
+            self._idle.set()
 
     def answer(self, request: Request) -> Answer:
         """Answer a request, HEAD as GET."""

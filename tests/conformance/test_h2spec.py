@@ -34,7 +34,7 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
 
 def run_h2spec(port: int, report: Path) -> dict[str, str]:
     """Run all parts; for each case `section: title` its failure, empty where it passed."""
-    where = ["-h", HOST, "-p", str(port), "-P", "/index.html", "-o", "2", "-j", str(report)]
+    where = ["-h", HOST, "-p", str(port), "-P", "/index.html", "--strict", "-o", "2", "-j", str(report)]
     argv = [str(tools() / "h2spec"), "generic", "http2", "hpack", *where]
     subprocess.run(argv, capture_output=True, timeout=170, check=False)
     results: dict[str, str] = {}

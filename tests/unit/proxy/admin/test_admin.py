@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.admin import Admin, connection
+from proxy.admin import Admin, connection, pages
 from proxy.admin.http import Refusal, parse_head
 from proxy.admin.pages import MAX_CONNECTIONS
 from proxy.config import from_arguments
@@ -123,6 +123,31 @@ async def test_shutdown_is_a_post() -> None:
         assert (await ask(proxy, "HEAD", "/shutdown")).status == 405
         accepted = await ask(proxy, "POST", "/shutdown", "Content-Length: 0")
         assert (accepted.status, proxy.shutdowns) == (202, 1)
+
+
+async def test_the_answer_to_a_shutdown_arrives() -> None:
+    proxy = Proxy()
+    stopping: list[asyncio.Task[None]] = []
+    admin = Admin(lambda: "", proxy.metrics, lambda: None, lambda: stopping.append(asyncio.create_task(admin.stop())))
+    proxy.port = (await admin.start(Address("127.0.0.1", 0))).port
+    idle = await asyncio.open_connection("127.0.0.1", proxy.port)
+    assert (await ask(proxy, "POST", "/shutdown")).text == "shutting down\n"
+    await asyncio.wait_for(stopping[0], 20)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", proxy.port)
+    idle[1].close()
+
+
+async def test_a_stop_does_not_wait_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "STOP_TIMEOUT_S", 0.01)
+    async with running() as proxy:
+        proxy.pieces = [b"x" * 100_000] * 1000
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, limit=1000)
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        await asyncio.wait_for(reader.readexactly(1000), 20)
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(reader.readexactly(100_000_000), 20)
+    writer.close()
 
 
 async def test_a_body_is_read_past() -> None:

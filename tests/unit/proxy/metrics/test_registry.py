@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ from proxy.metrics.handles import LATENCY_BOUNDS_MS, MAX_OUTCOMES
 from proxy.metrics.labels import Labels, clean_value
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import IDLE_S, MAX_COUNTERS
+from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
+
+ROOT = Path(__file__).parents[4]
 
 LABELS: Labels = (("direction", "outbound"), ("authority", "emoji:80"))
 
@@ -228,6 +232,29 @@ def test_values_that_are_no_text() -> None:
     assert clean_value("é" * 300) == "é" * 126  # 252 bytes: half a character is none
 
 
+def test_the_state_of_the_balancer_and_the_relay() -> None:
+    registry = Registry()
+    states = [EndpointState("emoji", "10.0.0.1:80", True, False, 3.5, 2)]
+    add_endpoint_metrics(registry, lambda: states)
+    add_stream_metrics(registry, lambda: 7)
+    labels: Labels = (("dst_service", "emoji"), ("target_addr", "10.0.0.1:80"))
+    families = ("ready", "ejected", "ewma_ms", "pending")
+    assert [value(registry, f"gossamer_endpoint_{family}", labels) for family in families] == [1, 0, 3.5, 2]
+    assert value(registry, "gossamer_streams_stalled", ()) == 7
+    states.clear()
+    assert value(registry, "gossamer_endpoint_ready", labels) is None
+
+
+def test_every_metric_is_documented() -> None:
+    registry = Registry()
+    add_process_metrics(registry, "1.2.3", "python")
+    add_endpoint_metrics(registry, list)
+    add_stream_metrics(registry, int)
+    text = registry.render().decode()
+    documented = set(re.findall(r"`(\w+)(?:\{[^}]*\})?`", (ROOT / "docs" / "metrics.md").read_text()))
+    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} <= documented
+
+
 def test_an_empty_registry_is_valid() -> None:
     assert scrape(Registry()) == {}
 
@@ -275,7 +302,7 @@ def test_counting_needs_neither_the_exposition_nor_prometheus_client() -> None:
         "import sys; from proxy.metrics import Registry; Registry().http(()).observe(True, 200, 0, 1.0);"
         "sys.exit('proxy.metrics.exposition' in sys.modules or 'prometheus_client' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[4])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
 def test_handles_have_no_dict() -> None:
