@@ -17,6 +17,8 @@ from mesh.demo.screen import PlainScreen, Screen, open_screen
 from mesh.demo.story import Plan, Story, tell
 from mesh.demo.summary import to_json, to_text
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 EXIT_FAILED = 1
 EXIT_SIGNAL = 128  # plus the signal's number, as a shell reports it
 
@@ -26,6 +28,8 @@ def run(duration_s: float, rate: float, *, kill_pod: bool, as_json: bool) -> int
         screen = PlainScreen(sys.stderr) if as_json else open_screen(sys.stdout)
         ending = asyncio.run(_tell(Plan(duration_s, rate, kill_pod), screen))
         if isinstance(ending, signal.Signals):
+            for number in STOPPING:  # it is ending: a second Ctrl-C would only spoil the exit code
+                signal.signal(number, signal.SIG_IGN)
             print("mesh demo: stopped", file=sys.stderr)
             return EXIT_SIGNAL + ending
         print(json.dumps(to_json(ending), indent=2) if as_json else to_text(ending), flush=True)
@@ -48,7 +52,7 @@ async def _tell(plan: Plan, screen: Screen) -> Story | signal.Signals:
         task.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
             loop.add_signal_handler(number, stop, number)
     try:

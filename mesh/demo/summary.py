@@ -73,9 +73,12 @@ def _slow_sentence(pod: str | None, rows: list[PodFigures]) -> str:
 def _failing_sentence(method: str | None, mode: Mode) -> str:
     if method is None:
         return "Failing method: none stands out."
-    codes = {code: n for (path, _pod, code), n in mode.outcomes.items() if path == method and code != OK}
-    pods = {pod for (path, pod, code) in mode.outcomes if path == method and code != OK}
-    return f"Failing method: {method}, with {' and '.join(codes)} on {len(pods)} pods: the method's fault, not a pod's."
+    codes = sorted({code for (path, _pod, code) in mode.outcomes if path == method and code != OK})
+    reached = {pod for (path, pod, _code) in mode.outcomes if path == method}
+    failing = {pod for (path, pod, code) in mode.outcomes if path == method and code != OK}
+    fault = ": the method's fault, not a pod's" if failing == reached else ""
+    pods = f"{len(failing)} of the {len(reached)} pods that it reached"
+    return f"Failing method: {method}, with {' and '.join(codes)} on {pods}{fault}."
 
 
 def _kill_sentence(kill: KillReport) -> str:

@@ -33,17 +33,21 @@ class ReadBuffer:
         self.view = memoryview(self.data)
 
 
-def flush(flushes: list[Connection]) -> None:
+def flush(flushes: list[Any]) -> None:
     """Write what every connection has to say; that may make others speak."""
     while flushes:
         batch = flushes[:]
         flushes.clear()
         for conn in batch:
-            conn.io.write_out()
+            adapter: Adapter = conn.io
+            adapter.write_out()
 
 
-class Adapter(asyncio.BufferedProtocol):
-    """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end."""
+class Adapter:
+    """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end.
+
+    An asyncio.BufferedProtocol by its methods, not by inheritance: a compiled class has no Python parents.
+    """
 
     __slots__ = (
         "address",
@@ -55,7 +59,6 @@ class Adapter(asyncio.BufferedProtocol):
         "tail",
         "tcp",
         "transport",
-        "user_timeout_s",
     )
 
     def __init__(
@@ -64,14 +67,12 @@ class Adapter(asyncio.BufferedProtocol):
         buffer: ReadBuffer,
         tcp: TcpMetrics,
         ended: Callable[[Adapter, str], None],
-        user_timeout_s: float,
     ) -> None:
         self.conn = conn
         conn.io = self
         self.buffer = buffer
         self.tcp = tcp
         self.ended = ended
-        self.user_timeout_s = user_timeout_s
         self.tail = b""
         self.transport: Any = None
         self.shutting = False
@@ -82,7 +83,6 @@ class Adapter(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         self.transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
-        tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
         self.tcp.opened += 1
         self.conn.start()
         flush(self.conn.flushes)
@@ -172,10 +172,11 @@ class Adapter(asyncio.BufferedProtocol):
         self.abort()
 
 
-def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
-    """No Nagle; and a peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2)."""
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
+def tune_socket(sock: socket.socket, user_timeout_s: float) -> None:
+    """No Nagle; and a peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2).
+
+    What a listening socket is told, those that it accepts inherit, without a socket object for each.
+    """
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from time import monotonic
+from typing import Any
 
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import Adapter, ReadBuffer, flush
+from proxy.net.adapter import Adapter, ReadBuffer, flush, tune_socket
 from proxy.relay.downstream import Downstream
 from proxy.relay.relay import Relay
 
@@ -46,13 +47,16 @@ class Listener:
     async def listen(self, host: str, port: int, reuse_port: bool) -> list[tuple[str, int]]:
         """Bind and accept; OSError where that fails. Returns the addresses."""
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(self._accept, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
+        accept: Any = self._accept
+        self.server = await loop.create_server(accept, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
+        for sock in self.server.sockets:
+            tune_socket(sock, self.user_timeout_s)
         return [sock.getsockname()[:2] for sock in self.server.sockets]
 
     def _accept(self) -> Adapter:
         now = monotonic()
         conn = Downstream(self.relay, self.limits, now)
-        adapter = Adapter(conn, self.buffer, self.tcp, self._ended, self.user_timeout_s)
+        adapter = Adapter(conn, self.buffer, self.tcp, self._ended)
         self.adapters.add(adapter)
         return adapter
 

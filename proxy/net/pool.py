@@ -12,7 +12,7 @@ from time import monotonic
 
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import Adapter, ReadBuffer, describe
+from proxy.net.adapter import Adapter, ReadBuffer, describe, tune_socket
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
@@ -61,8 +61,8 @@ class Pool:
         conn = Upstream(self.relay, link, self.limits, monotonic())
         try:
             async with asyncio.timeout(link.connect_timeout_s):
-                _, adapter = await self.loop.create_connection(
-                    lambda: Adapter(conn, self.buffer, self.tcp, self._ended, self.user_timeout_s), host, port
+                transport, adapter = await self.loop.create_connection(  # type: ignore[type-var]
+                    lambda: Adapter(conn, self.buffer, self.tcp, self._ended), host, port
                 )
         except TimeoutError:
             self._failed(link, "connect timed out")
@@ -70,6 +70,7 @@ class Pool:
         except OSError as error:
             self._failed(link, describe(error))
             return
+        tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
         self.adapters.add(adapter)
         if adapter.transport is None:
             # It was gone before we heard of it; `_ended` has seen to the link.

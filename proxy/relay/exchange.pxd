@@ -5,6 +5,7 @@ from proxy.codec.client cimport Client
 from proxy.codec.connection cimport Connection
 from proxy.codec.headers cimport HeaderBlock
 from proxy.codec.stream cimport Stream
+from proxy.metrics.handles cimport HttpMetrics
 from proxy.relay.cluster cimport Cluster
 from proxy.relay.link cimport Link
 from proxy.relay.relay cimport Decision, Relay
@@ -25,7 +26,7 @@ cdef class Exchange:
     cdef public bytes trailers
     cdef public Decision decision
     cdef public Endpoint endpoint
-    cdef public object handle
+    cdef public HttpMetrics handle
     cdef public tuple tried
     cdef public double started_s, begun_s, expires_s
     cdef public int status, grpc_status
@@ -75,7 +76,9 @@ cdef class Exchange:
     cdef _detach_upstream(self)
     @cython.locals(endpoint=Endpoint)
     cdef _sample(self, double now)
-    cdef _claim(self)
+    @cython.locals(handle=HttpMetrics)
+    cdef HttpMetrics _claim(self)
+    @cython.locals(handle=HttpMetrics)
     cdef _count(self, bint success, int grpc_status, double now)
     @cython.locals(endpoint=Endpoint, link=Link)
     cdef _leave_endpoint(self, int outcome, double now, double pushback_s=*)

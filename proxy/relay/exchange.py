@@ -14,6 +14,7 @@ from proxy.codec.connection import Connection
 from proxy.codec.constants import CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 from proxy.codec.headers import HeaderBlock
 from proxy.codec.stream import CLOSED, Stream
+from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import MAX_WAITING
 from proxy.relay.failure import (
     GRPC_FAILURES,
@@ -33,7 +34,7 @@ from proxy.relay.failure import (
     grpc_status_of_http,
 )
 from proxy.relay.link import Link
-from proxy.relay.relay import Decision, Handle, Relay
+from proxy.relay.relay import Decision, Relay
 
 MAX_REPLAY_BYTES = 65_536
 MAX_ATTEMPTS = 3
@@ -78,7 +79,7 @@ class Exchange:
         self.trailers: bytes | None = None
         self.decision: Decision = relay.decide(block)
         self.endpoint: Endpoint | None = None
-        self.handle: Handle | None = None
+        self.handle: HttpMetrics | None = None
         self.tried: tuple[Endpoint, ...] = ()
         self.started_s = now
         self.begun_s = now
@@ -412,7 +413,7 @@ class Exchange:
         if endpoint is not None:
             endpoint.sample(now - self.begun_s, now)
 
-    def _claim(self) -> Handle:
+    def _claim(self) -> HttpMetrics:
         """Count the request for the endpoint that answers it: one that refused and was replaced never had it."""
         handle = self.handle
         if handle is None:

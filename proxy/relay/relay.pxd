@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.codec.headers cimport HeaderBlock
+from proxy.metrics.handles cimport HttpMetrics
 
 cdef int _MAX_DECISIONS
 
@@ -11,7 +12,7 @@ cdef class Decision:
     cdef public object cluster
     cdef public double timeout_s
     cdef public dict handles
-    cpdef handle(self, endpoint)
+    cpdef HttpMetrics handle(self, endpoint)
 
 @cython.final
 cdef class Relay:

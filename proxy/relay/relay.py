@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy.balance.endpoint import Endpoint
 from proxy.codec.headers import HeaderBlock
+from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import Cluster
 from proxy.relay.failure import Failure
 
@@ -24,18 +25,10 @@ _MAX_DECISIONS = 1_000
 TICK_S = 0.1
 
 
-class Handle(Protocol):
-    """Where one destination's traffic is counted; `proxy.metrics` has the real ones."""
-
-    requests: int
-
-    def observe(self, success: bool, status: int, grpc_status: int, latency_ms: float) -> None: ...
-
-
 class Tally(Protocol):
     """The relay's way to the metrics."""
 
-    def handle(self, authority: str, endpoint: Endpoint | None) -> Handle: ...
+    def handle(self, authority: str, endpoint: Endpoint | None) -> HttpMetrics: ...
 
     def failed(self, reason: str) -> None: ...
 
@@ -54,9 +47,9 @@ class Decision:
         self.authority = authority
         self.cluster = cluster
         self.timeout_s = timeout_s
-        self.handles: dict[Endpoint | None, Handle] = {}
+        self.handles: dict[Endpoint | None, HttpMetrics] = {}
 
-    def handle(self, endpoint: Endpoint | None) -> Handle:
+    def handle(self, endpoint: Endpoint | None) -> HttpMetrics:
         handle = self.handles.get(endpoint)
         if handle is None:
             handle = self.handles[endpoint] = self.tally.handle(self.authority, endpoint)

@@ -53,7 +53,10 @@ def test_text_names_the_slow_pod_the_failing_method_and_the_kill() -> None:
     text = to_text(story(KillReport("voting-1", 4, 3, 0)))
     assert "voting: without the mesh voting-1 had 100% of the requests; with it voting-1 90%, voting-2 10%." in text
     assert "Slow pod: voting-2; half of its answers take 160 ms or more, and it got 10% of voting's requests." in text
-    assert f"Failing method: {VOTE}, with UNKNOWN on 2 pods" in text
+    assert (
+        f"Failing method: {VOTE}, with UNKNOWN on 2 of the 2 pods that it reached: the method's fault, not a pod's."
+        in text
+    )
     assert "Killed voting-1: 4 requests were in flight on it, of which 3 failed; 0 others failed." in text
 
 

@@ -6,7 +6,7 @@ import pytest
 from proxy.codec.constants import COMPRESSION_ERROR
 from proxy.codec.errors import CompressionFault
 from proxy.codec.fields import STATIC_TABLE
-from proxy.codec.hpack import Decoder
+from proxy.codec.hpack import MAX_NAMES, Decoder
 
 Pairs = list[tuple[bytes, bytes]]
 REQUEST = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"www.example.com")]
@@ -260,6 +260,14 @@ def test_a_bomb_is_not_collected() -> None:
 
 def test_names_are_remembered_within_bounds() -> None:
     decoder = Decoder()
-    for number in range(3000):
-        name = b"name-%d" % number
-        assert decode_pairs(decoder, b"\x00" + bytes((len(name),)) + name + b"\x01v") == [(name, b"v")]
+    first = decoder.decode(b"\x00\x04kept\x01v")[0].label
+    assert decoder.decode(b"\x00\x04kept\x01w")[0].label is first
+    for number in range(MAX_NAMES):
+        name = b"name-%03d" % number
+        assert decode_pairs(decoder, b"\x00\x08" + name + b"\x01v") == [(name, b"v")]
+    assert decoder.decode(b"\x00\x04kept\x01w")[0].label is not first
+
+
+def test_long_names_are_not_remembered() -> None:
+    block = b"\x00\x40" + b"n" * 64 + b"\x01v"
+    assert Decoder().decode(block)[0].label is not Decoder().decode(block)[0].label

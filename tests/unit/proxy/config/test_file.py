@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.config import from_arguments, load
 from proxy.config.document import Problems, Value, read_document
-from proxy.config.fields import Fields
+from proxy.config.fields import SETTINGS, Fields
 from proxy.errors import ConfigError
 from proxy.route.model import (
     ANY_PATH,
@@ -325,7 +325,7 @@ yaml_pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(yaml_pieces, max_size=30).map("".join)))
 def test_any_text_ends_in_a_configuration_or_in_problems(text: str) -> None:
     problems = Problems("f")
@@ -334,7 +334,7 @@ def test_any_text_ends_in_a_configuration_or_in_problems(text: str) -> None:
     assert (config is None) == (problems.count > 0)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(FULL) - 1), st.text(max_size=3))
 def test_a_slip_of_the_pen_never_ends_in_another_error(at: int, slip: str) -> None:
     problems = Problems("f")
@@ -342,3 +342,13 @@ def test_a_slip_of_the_pen_never_ends_in_another_error(at: int, slip: str) -> No
     assert isinstance(document, Value) or problems.count
     if document is not None:
         assert (Fields(problems).read(document) is None) == (problems.count > 0)
+
+
+def test_the_documented_file_is_valid(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[4] / "docs" / "proxy-config.md").read_text()
+    example = re.search(r"```yaml\n(.*?)```", document, re.DOTALL)
+    assert example is not None
+    config = load(write(tmp_path, example[1]))
+    assert [route.name for route in config.routes] == ["routes[0]", "voting", "routes[2]"]
+    assert config.settings == Settings()  # the example sets defaults
+    assert set(SETTINGS) <= set(re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE))

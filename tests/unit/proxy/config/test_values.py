@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.config.values import (
@@ -88,12 +88,14 @@ def test_port_zero_is_for_listening_only() -> None:
     assert parse_address("a:0", any_port=True) == Address("a", 0)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses().map(str))
 def test_ip_addresses_agree_with_the_standard_library(text: str) -> None:
     assert is_ipv4(text) == (":" not in text)
     assert is_ipv6(text) == (":" in text)
 
 
+@settings(deadline=None)
 @given(st.text("0123456789abcdefg:.", max_size=20))
 def test_what_is_none_agrees_with_the_standard_library(text: str) -> None:
     for check, parse in ((is_ipv4, ipaddress.IPv4Address), (is_ipv6, ipaddress.IPv6Address)):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -91,6 +91,7 @@ def test_a_grpc_status_that_is_none_is_unknown(grpc_status: int) -> None:
     assert value(registry, "response_total", classification="failure", status_code="200", grpc_status="2") == 1
 
 
+@settings(deadline=None)
 @given(st.booleans(), st.integers(100, 999), st.integers(-1, 16))
 def test_outcomes_keep_apart_what_differs(success: bool, status: int, grpc_status: int) -> None:
     registry = Registry()
@@ -213,6 +214,7 @@ def test_gauges_are_asked_at_scrape() -> None:
     assert math.isnan(value(registry, "gossamer_endpoint_ready", (), target_addr="b:1") or 0)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_label_value_comes_out_clean_and_whole(text: str) -> None:
     registry = Registry()

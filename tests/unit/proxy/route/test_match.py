@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.route.match import MAX_REMEMBERED, Router, split_authority
@@ -159,6 +159,7 @@ def naive_match(routes: list[Route], authority: str, path: str) -> str | None:
     return min(ranked)[3] if ranked else None
 
 
+@settings(deadline=None)
 @given(
     tables,
     st.sampled_from([*HOSTS, "A", "B.a", "d.c.b.a", ".a", ""]),
@@ -175,6 +176,7 @@ def test_it_finds_what_a_naive_search_finds(
     assert find(router, (host + port).encode(), path.encode()) == expected  # remembered
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_any_bytes_are_looked_up(authority: bytes, path: bytes) -> None:
     router = make_router(route("any"), route("host", "a", "*.a"), route("p", "a", path=PathMatch(REGEX, "/.*")))

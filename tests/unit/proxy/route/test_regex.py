@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.route.pattern import PatternError
@@ -35,6 +35,7 @@ def compile_if_small(pattern: str) -> Regex | None:
         return None
 
 
+@settings(deadline=None)
 @given(patterns, st.lists(texts, min_size=1, max_size=5))
 def test_it_agrees_with_re(pattern: str, candidates: list[str]) -> None:
     ours = compile_if_small(pattern)
@@ -45,6 +46,7 @@ def test_it_agrees_with_re(pattern: str, candidates: list[str]) -> None:
         assert ours.matches(text.encode()) == bool(theirs.fullmatch(text))
 
 
+@settings(deadline=None)
 @given(patterns, texts)
 def test_asking_again_gives_the_same(pattern: str, text: str) -> None:
     regex = compile_if_small(pattern)

@@ -1,0 +1,23 @@
+cimport cython
+
+
+@cython.final
+cdef class HttpMetrics:
+    cdef public tuple labels
+    cdef public long long requests
+    cdef public dict responses
+    cdef public list buckets
+    cdef public double latency_sum_ms
+    cdef public long long seen
+    cdef public double idle_since
+
+    @cython.locals(outcome=cython.long, at=Py_ssize_t)
+    cpdef observe(self, bint success, int status, int grpc_status, double latency_ms)
+    cdef _count_first(self, long outcome)
+
+@cython.final
+cdef class TcpMetrics:
+    cdef public tuple labels
+    cdef public long long opened, read_bytes, write_bytes, seen
+    cdef public dict closed
+    cdef public double idle_since

@@ -1,0 +1,29 @@
+cimport cython
+
+from proxy.codec.connection cimport Connection
+from proxy.codec.sender cimport Sender
+from proxy.metrics.handles cimport TcpMetrics
+
+@cython.locals(batch=list, conn=Sender, adapter=Adapter)
+cpdef flush(list flushes)
+
+@cython.final
+cdef class ReadBuffer:
+    cdef public bytearray data
+    cdef public object view
+
+cdef class Adapter:
+    cdef public Connection conn
+    cdef public ReadBuffer buffer
+    cdef public TcpMetrics tcp
+    cdef public object ended, transport
+    cdef public double opened_s
+    cdef public bytes tail
+    cdef public bint shutting
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef get_buffer(self, Py_ssize_t sizehint)
+    @cython.locals(conn=Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
+    cpdef buffer_updated(self, Py_ssize_t nbytes)
+    @cython.locals(conn=Connection, data=bytes)
+    cpdef write_out(self)
