@@ -12,9 +12,12 @@ import sys
 
 import uvloop
 
+from mesh.version import VERSION
 from proxy.admin import Admin
+from proxy.codec import connection
 from proxy.config import from_arguments, load
 from proxy.errors import ConfigError
+from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
 from proxy.net.log import log
 from proxy.outbound import Outbound
@@ -76,6 +79,7 @@ class Proxy:
         self.worker = worker
         self.config = config
         self.registry = Registry()
+        add_process_metrics(self.registry, VERSION, "compiled" if is_compiled() else "python")
         self.outbound = Outbound(config, self.registry, random.Random())
         self.stop = asyncio.Event()
         self.changed = asyncio.Event()
@@ -136,7 +140,7 @@ class Proxy:
             await self.changed.wait()
             self.changed.clear()
             try:
-                config = load(self.arguments.config)
+                config = await asyncio.to_thread(load, self.arguments.config)
             except ConfigError as error:
                 log(f"the configuration in force is kept: {error}")
                 continue
@@ -155,6 +159,10 @@ class Proxy:
             if now != before and now is not None:
                 self.changed.set()
             before = now
+
+
+def is_compiled() -> bool:
+    return not str(connection.__file__).endswith(".py")
 
 
 def stamp(path: str) -> tuple[int, int, int] | None:

@@ -17,6 +17,7 @@ from proxy.balance.p2c import Balancer
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import HttpMetrics
 from proxy.metrics.registry import Registry
+from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
 from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
 from proxy.net.log import log
@@ -89,6 +90,8 @@ class Outbound:
         )
         self.resolved: dict[str, tuple[str, ...]] = {}
         self.metrics_epoch = registry.epoch
+        add_endpoint_metrics(registry, self._endpoint_states)
+        add_stream_metrics(registry, self._stalled_streams)
 
     # ---- configuration
 
@@ -180,6 +183,25 @@ class Outbound:
                     self.metrics_epoch = self.registry.epoch
                     self.relay.forget_decisions()
             flush(self.relay.flushes)
+
+    def _endpoint_states(self) -> list[EndpointState]:
+        now = monotonic()
+        return [
+            EndpointState(
+                name,
+                model.join_host_port(*endpoint.address),
+                endpoint.ready,
+                endpoint.ejected,
+                endpoint.rtt(now) * 1000.0,
+                endpoint.pending,
+            )
+            for name, cluster in self.clusters.items()
+            for endpoint in cluster.balancer.endpoints
+        ]
+
+    def _stalled_streams(self) -> int:
+        adapters = self.pool.adapters | self.listener.adapters
+        return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
 
     def unready_reason(self) -> str:
         """Why requests cannot be served now; '' where every cluster has an endpoint that is ready."""

@@ -55,12 +55,12 @@ class Client(Connection):
     def headers_complete(self, stream_id: int, end: bool, block: bytes) -> None:
         stream = self.streams.get(stream_id)
         if stream is None:
-            self.reader.read(TRAILERS, block)
+            self.read_headers(TRAILERS, block)
             self._unknown_stream(stream_id, end)
         elif stream.recv_state == IDLE:
-            self._response(stream, end, self.reader.read(RESPONSE, block))
+            self._response(stream, end, self.read_headers(RESPONSE, block))
         else:
-            self._trailers(stream, end, self.reader.read(TRAILERS, block))
+            self._trailers(stream, end, self.read_headers(TRAILERS, block))
 
     def _response(self, stream: Stream, end: bool, block: HeaderBlock) -> None:
         if block.malformed or block.oversize:

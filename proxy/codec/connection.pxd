@@ -45,6 +45,8 @@ cdef class Connection(Sender):
     cdef _data(self, bytearray buf, Py_ssize_t pos, Py_ssize_t length, int flags, long long stream_id)
     @cython.locals(p=cython.p_uchar, end=Py_ssize_t, pad=Py_ssize_t, self_dependent=cython.bint, block=bytes)
     cdef _headers(self, bytearray buf, Py_ssize_t pos, Py_ssize_t length, int flags, long long stream_id)
+    @cython.locals(reader=HeaderReader)
+    cdef HeaderBlock read_headers(self, int position, bytes block)
     cdef _trailers(self, Stream stream, bint end, HeaderBlock block)
     cdef _continuation(self, int flags, long long stream_id, bytes payload)
     cdef _control(self, int kind, int flags, long long stream_id, bytes payload)

@@ -75,9 +75,8 @@ class Connection(Sender):
 
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
-        self.reader = HeaderReader(
-            max_list_bytes=limits.max_header_bytes, max_fields=limits.max_header_fields, max_table_bytes=4096
-        )
+        # Made with the first header block: an idle connection has no use for it.
+        self.reader: HeaderReader | None = None
         self.now = 0.0
         self.recv_window = limits.connection_window_bytes
         self.recv_uncredited = 0
@@ -251,6 +250,14 @@ class Connection(Sender):
             self.assembling_size = len(block)
         if self_dependent:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "stream depends on itself")
+
+    def read_headers(self, position: int, block: bytes) -> HeaderBlock:
+        """Decode a header block: each one that comes, in order, whatever becomes of it, or the table would be wrong."""
+        reader = self.reader
+        if reader is None:
+            limits = self.limits
+            reader = self.reader = HeaderReader(4096, limits.max_header_bytes, limits.max_header_fields)
+        return reader.read(position, block)
 
     def _trailers(self, stream: Stream, end: bool, block: HeaderBlock) -> None:
         reason = block.malformed

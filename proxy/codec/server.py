@@ -58,9 +58,9 @@ class Server(Connection):
     def headers_complete(self, stream_id: int, end: bool, block: bytes) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
-            self._trailers(stream, end, self.reader.read(TRAILERS, block))
+            self._trailers(stream, end, self.read_headers(TRAILERS, block))
         elif stream_id > self.last_peer_id and stream_id % 2 == 1:
-            self._open(stream_id, end, self.reader.read(REQUEST, block))
+            self._open(stream_id, end, self.read_headers(REQUEST, block))
         else:
             self._stale_headers(stream_id, end, block)
 
@@ -91,7 +91,7 @@ class Server(Connection):
         if self.skipped is not None and any(low <= stream_id <= high for low, high in self.skipped):
             raise ConnectionFault(PROTOCOL_ERROR, "stream id below an earlier one")
         # The block still has to go through the decoder, or the table would be wrong from here on.
-        self.reader.read(TRAILERS, block)
+        self.read_headers(TRAILERS, block)
         self._unknown_stream(stream_id, end)
 
     def _skip(self, low: int, high: int) -> None:

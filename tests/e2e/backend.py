@@ -41,8 +41,12 @@ class Echo:
     async def _begin(self, context: Context) -> None:
         """Echo metadata whose name begins with `e2e-` at the start, and again as trailers, with our name."""
         echoed = [(k, v) for k, v in context.invocation_metadata() or () if k.startswith("e2e-")]
-        context.set_trailing_metadata((*((f"{k.removesuffix('-bin')}-end{'-bin' * k.endswith('-bin')}", v)
-                                         for k, v in echoed), ("backend", self.name)))
+        context.set_trailing_metadata(
+            (
+                *((f"{k.removesuffix('-bin')}-end{'-bin' * k.endswith('-bin')}", v) for k, v in echoed),
+                ("backend", self.name),
+            )
+        )
         await context.send_initial_metadata(tuple(echoed))
 
     async def unary(self, request: bytes, context: Context) -> bytes:
@@ -130,12 +134,22 @@ class Echo:
 
 def handlers(echo: Echo) -> grpc.GenericRpcHandler:
     """Path -> method, by the kind of each."""
+
     def of(make: Callable[..., grpc.RpcMethodHandler], *methods: Callable[..., Any]) -> dict[str, Any]:
         return {method.__name__: make(method) for method in methods}
 
     table: dict[str, Any] = {
-        **of(grpc.unary_unary_rpc_method_handler, echo.unary, echo.slow, echo.compressed, echo.fail,
-             echo.detailed_failure, echo.wait, echo.saw_cancel, echo.time_left),
+        **of(
+            grpc.unary_unary_rpc_method_handler,
+            echo.unary,
+            echo.slow,
+            echo.compressed,
+            echo.fail,
+            echo.detailed_failure,
+            echo.wait,
+            echo.saw_cancel,
+            echo.time_left,
+        ),
         **of(grpc.stream_unary_rpc_method_handler, echo.collect, echo.early_answer),
         **of(grpc.unary_stream_rpc_method_handler, echo.expand, echo.wait_stream),
         **of(grpc.stream_stream_rpc_method_handler, echo.chat, echo.early_failure),

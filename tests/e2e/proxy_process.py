@@ -124,13 +124,14 @@ class Proxy(Process):
             self.close()
 
 
-def write_config(path: Path, listen: str, admin: str, clusters: dict[str, Sequence[str]], routes: str = "") -> Path:
-    """A proxy.yaml of clusters by name; without routes everything goes to the first cluster."""
-    lines = [f"listen: {listen}", f"admin: {admin}", "clusters:"]
+def write_config(
+    path: Path, listen: str, admin: str, clusters: dict[str, Sequence[str]], routes: str = "", more: str = ""
+) -> Path:
+    """A proxy.yaml of clusters by name, each with `more` fields; without routes everything goes to the first cluster."""
+    text = f"listen: {listen}\nadmin: {admin}\nclusters:\n"
     for name, endpoints in clusters.items():
-        lines += [f"  - name: {name}", "    endpoints:", *(f"      - {endpoint}" for endpoint in endpoints)]
-    lines.append("routes:")
-    path.write_text("\n".join(lines) + "\n" + (routes or f"  - cluster: {next(iter(clusters))}\n"))
+        text += f"  - name: {name}\n    endpoints: [{', '.join(endpoints)}]\n{more}"
+    path.write_text(f"{text}routes:\n" + (routes or f"  - cluster: {next(iter(clusters))}\n"))
     return path
 
 

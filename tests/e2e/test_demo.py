@@ -158,17 +158,18 @@ def test_plain_text_ends_with_a_summary() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("stage", STAGES)
-def test_signal_ends_it_clean_at_any_stage(stage: str, number: signal.Signals) -> None:
-    with running("--duration", "1") as demo:
+def test_signal_ends_it_clean_at_any_stage(stage: str, number: signal.Signals, tmp_path: Path) -> None:
+    with running("--duration", "1", TMPDIR=str(tmp_path)) as demo:
         demo.read_until(stage)
         demo.popen.send_signal(number)
         code, _stdout, stderr = demo.finish()
         assert demo.processes() == []
+    assert list(tmp_path.iterdir()) == []
     assert (code, stderr) == (128 + number, "mesh demo: stopped\n")
 
 
-def test_killed_demo_takes_its_processes_along() -> None:
-    with running("--duration", "30") as demo:
+def test_killed_demo_takes_its_processes_along(tmp_path: Path) -> None:
+    with running("--duration", "30", TMPDIR=str(tmp_path)) as demo:
         demo.read_until("Without the mesh")
         assert len(demo.processes()) >= 7
         demo.popen.kill()

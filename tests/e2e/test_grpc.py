@@ -76,7 +76,9 @@ def test_all_kinds_of_a_threaded_client(sync_channel: grpc.Channel) -> None:
     assert list(chat) == MESSAGES
 
 
-async def test_one_channel_is_balanced_over_all_backends(channel: grpc.aio.Channel, backends: list[GrpcBackend]) -> None:
+async def test_one_channel_is_balanced_over_all_backends(
+    channel: grpc.aio.Channel, backends: list[GrpcBackend]
+) -> None:
     """The product's promise: one client connection, and every backend gets a fair share of its requests."""
     shares: Counter[str] = Counter()
 
@@ -115,7 +117,13 @@ async def test_50_kib_of_metadata_both_ways(channel: grpc.aio.Channel, fields: i
 
 async def test_binary_and_repeated_metadata(channel: grpc.aio.Channel) -> None:
     every_byte = bytes(range(256))
-    sent = (("e2e-bin", every_byte), ("e2e-bin", b""), ("e2e-same", "one"), ("e2e-same", "two, three"), ("e2e-spaced", "a  b"))
+    sent = (
+        ("e2e-bin", every_byte),
+        ("e2e-bin", b""),
+        ("e2e-same", "one"),
+        ("e2e-same", "two, three"),
+        ("e2e-spaced", "a  b"),
+    )
     call = unary(channel, "unary", b"", metadata=sent)
     await call
     assert tuple(item for item in await call.initial_metadata() if item[0].startswith("e2e-")) == sent
@@ -176,9 +184,7 @@ async def test_a_deadline_reaches_the_backend(channel: grpc.aio.Channel) -> None
     assert 0 < left < 7.5  # grpcio rounds what it sends up
 
 
-async def test_a_deadline_that_passes_cancels_the_call(
-    channel: grpc.aio.Channel, backends: list[GrpcBackend]
-) -> None:
+async def test_a_deadline_that_passes_cancels_the_call(channel: grpc.aio.Channel, backends: list[GrpcBackend]) -> None:
     key = new_key()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await unary(channel, "wait", key.encode(), timeout=0.3)
@@ -215,6 +221,7 @@ def test_a_threaded_client_cancels(sync_channel: grpc.Channel, backends: list[Gr
 
 async def test_an_early_answer_while_the_client_still_sends(channel: grpc.aio.Channel) -> None:
     """The server answers the first message and closes; the client's endless stream must end, not hang."""
+
     async def endless() -> AsyncIterator[bytes]:
         while True:
             yield bytes(64 * KIB)
