@@ -2,6 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 MAKEFLAGS += --no-print-directory
@@ -32,11 +33,11 @@ $(STAMPS)/package: $(STAMPS)/deps pyproject.toml setup.py mesh/version.py
 	@touch $@
 
 # The modules are compiled in place, so that an edited source is what runs after the next make. Without a compiler there is
-# nothing to stamp: it is tried again each time.
+# nothing to stamp: it is tried again each time. The stamp has the time of the start, so that an edit meanwhile is not lost.
 $(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(TYPED) $(TYPED:.pxd=.py) $(if $(filter-out $(BUILT),$(TYPED))$(filter-out $(TYPED),$(BUILT)),FORCE)
-	@rm -f $(STAMPS)/plain
+	@rm -f $(STAMPS)/plain && touch $@.started
 	@sh scripts/compile.sh
-	@if find proxy -name '*.so' | grep -q .; then touch $@; fi
+	@if find proxy -name '*.so' | grep -q .; then mv $@.started $@; fi
 
 $(STAMPS)/plain: $(STAMPS)/package scripts/compile.sh $(if $(BUILT),FORCE)
 	@rm -f $(STAMPS)/compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.codec.connection import Connection
 from proxy.codec.constants import ENABLE_PUSH, MAX_STREAM_ID, PREFACE, PROTOCOL_ERROR
-from proxy.codec.errors import StreamFault
+from proxy.codec.errors import ConnectionFault, StreamFault
 from proxy.codec.headers import RESPONSE, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
@@ -35,7 +35,12 @@ class Client(Connection):
 
     def has_room(self) -> bool:
         """True where one more stream may be opened now."""
-        return self.open_streams < self.peer_max_streams and self.next_id <= MAX_STREAM_ID and not self.closed
+        return (
+            self.open_streams < self.peer_max_streams
+            and self.next_id <= MAX_STREAM_ID
+            and not self.closed
+            and self.backlog <= self.limits.max_backlog_bytes
+        )
 
     def open(self, opened_s: float) -> Stream:
         """A new stream; its headers are the caller's to send at once, ids must appear in order."""
@@ -52,11 +57,16 @@ class Client(Connection):
     def is_idle(self, stream_id: int) -> bool:
         return stream_id % 2 == 0 or stream_id >= self.next_id
 
+    def unknown_stream(self, stream_id: int, end: bool) -> None:
+        """Ours to open, so what is not idle is closed: the rest of something that we cancelled."""
+        if self.is_idle(stream_id):
+            raise ConnectionFault(PROTOCOL_ERROR, "frame on an idle stream")
+
     def headers_complete(self, stream_id: int, end: bool, block: bytes) -> None:
         stream = self.streams.get(stream_id)
         if stream is None:
             self.read_headers(TRAILERS, block)
-            self._unknown_stream(stream_id, end)
+            self.unknown_stream(stream_id, end)
         elif stream.recv_state == IDLE:
             self._response(stream, end, self.read_headers(RESPONSE, block))
         else:
@@ -70,10 +80,13 @@ class Client(Connection):
                 raise StreamFault(
                     stream.id, PROTOCOL_ERROR, "an interim response that ends the stream or switches protocols"
                 )
-            self.guard.empty_frame()
+            self.guard.interim_response()
             self.response_received(stream, block, False)
             return
-        stream.content_left = -1 if end else block.content_length
+        self.guard.interim = self.guard.empty = 0
+        # Neither has a body, whatever its content-length says of the one that it stands for (RFC 9110, section 8.6).
+        bodyless = end or block.status == 304 or block.status == 204
+        stream.content_left = -1 if bodyless else block.content_length
         stream.recv_state = CLOSED if end else OPEN
         self.response_received(stream, block, end)
         if end and stream.send_state == CLOSED:

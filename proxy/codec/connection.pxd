@@ -32,6 +32,7 @@ cdef class Connection(Sender):
     cpdef data_received(self, Stream stream, bytes payload, bint end)
     cpdef reset_received(self, Stream stream, long long code)
     cpdef stream_failed(self, Stream stream, long long code, str reason)
+    cpdef stream_rejected(self, long long code)
     cpdef goaway_received(self, long long last_stream_id, long long code)
     cpdef ping_acked(self, bytes opaque)
     cpdef settings_changed(self)
@@ -60,7 +61,7 @@ cdef class Connection(Sender):
     cdef _setting(self, long long key, long long value)
     cdef _goaway(self, long long stream_id, bytes payload)
     cdef _priority(self, long long stream_id, bytes payload)
-    cdef _unknown_stream(self, long long stream_id, bint end)
+    cpdef unknown_stream(self, long long stream_id, bint end)
 
     cpdef start(self, bytes preface=*)
     cdef _fail_stream(self, fault)

@@ -117,6 +117,9 @@ class Connection(Sender):
         """The peer broke the stream's rules: it is reset with `code` after this."""
         raise NotImplementedError
 
+    def stream_rejected(self, code: int) -> None:
+        """A header block was answered with a reset: no stream was opened."""
+
     def goaway_received(self, last_stream_id: int, code: int) -> None:
         raise NotImplementedError
 
@@ -186,7 +189,7 @@ class Connection(Sender):
             self.recv_uncredited = 0
         stream = self.streams.get(stream_id)
         if stream is None:
-            self._unknown_stream(stream_id, flags & END_STREAM != 0)
+            self.unknown_stream(stream_id, flags & END_STREAM != 0)
             return
         if stream.recv_state != OPEN:
             raise StreamFault(
@@ -271,6 +274,7 @@ class Connection(Sender):
             reason = "body differs from content-length"
         if reason:
             raise StreamFault(stream.id, PROTOCOL_ERROR, reason)
+        self.guard.empty = 0
         stream.recv_state = CLOSED
         self.trailers_received(stream, block)
         if stream.send_state == CLOSED:
@@ -370,6 +374,9 @@ class Connection(Sender):
             return
         if size > 6 * self.limits.max_settings_entries:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too many settings")
+        if not self.peer_settings_seen:
+            # What the first SETTINGS do not limit is not limited.
+            self.peer_max_streams = MAX_WINDOW_BYTES
         for at in range(0, size, 6):
             self._setting(int.from_bytes(payload[at : at + 2], "big"), int.from_bytes(payload[at + 2 : at + 6], "big"))
         self._answer(SETTINGS_ACK)
@@ -414,7 +421,7 @@ class Connection(Sender):
         if int.from_bytes(payload[:4], "big") & MAX_WINDOW_BYTES == stream_id:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "stream depends on itself")
 
-    def _unknown_stream(self, stream_id: int, end: bool) -> None:
+    def unknown_stream(self, stream_id: int, end: bool) -> None:
         """A frame of a body or a header block for a stream that is not, or no longer, known."""
         if self.limbo is not None and stream_id in self.limbo:
             if end:
@@ -434,9 +441,11 @@ class Connection(Sender):
     def _fail_stream(self, fault: StreamFault) -> None:
         stream = self.streams.get(fault.stream_id)
         if stream is not None:
+            if self.blocked:
+                self.guard.control_queued()
             self.stream_failed(stream, fault.code, fault.reason)
             self.reset(stream, fault.code)
         else:
-            self.guard.stream_reset_early()
             self._enter_limbo(fault.stream_id)
             self._answer(encode_rst_stream(encode_id(fault.stream_id), fault.code))
+            self.stream_rejected(fault.code)

@@ -32,6 +32,9 @@ class Limits:
     min_streams_judged: int = 500
     max_queued_control_frames: int = 1_000
     max_consecutive_empty_frames: int = 100
+    max_consecutive_interim_responses: int = 1_000
+    # While a peer does not read, what waits for it besides bodies: then it gets no new streams.
+    max_backlog_bytes: int = 1024 * 1024
     priority_frames_per_stream: int = 100
     window_updates_per_data_frame: int = 10
 
@@ -42,7 +45,18 @@ DEFAULT_LIMITS = Limits()
 class FloodGuard:
     """Counts what costs us work and the peer nothing; raises ConnectionFault(ENHANCE_YOUR_CALM) above the bounds."""
 
-    __slots__ = ("control", "data_sent", "empty", "judged", "limits", "premature", "priority", "streams", "updates")
+    __slots__ = (
+        "control",
+        "data_sent",
+        "empty",
+        "interim",
+        "judged",
+        "limits",
+        "premature",
+        "priority",
+        "streams",
+        "updates",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -50,6 +64,7 @@ class FloodGuard:
         self.judged = 0
         self.premature = 0
         self.empty = 0
+        self.interim = 0
         self.priority = 0
         self.updates = 0
         self.data_sent = 0
@@ -63,10 +78,15 @@ class FloodGuard:
             self.judged //= 2
             self.premature //= 2
 
-    def stream_reset_early(self) -> None:
+    def is_rapid_reset(self) -> bool:
+        """Count one more early reset: whether they are too many now."""
         self.premature += 1
-        if self.judged > self.limits.min_streams_judged and 2 * self.premature > self.judged:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "rapid reset")
+        return self.judged > self.limits.min_streams_judged and 2 * self.premature > self.judged
+
+    def interim_response(self) -> None:
+        self.interim += 1
+        if self.interim > self.limits.max_consecutive_interim_responses:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "interim responses flood")
 
     def empty_frame(self) -> None:
         self.empty += 1

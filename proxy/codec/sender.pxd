@@ -23,7 +23,7 @@ cdef class Sender:
     cdef public dict streams
     cdef public long open_streams
     cdef public list out
-    cdef public long long unsent
+    cdef public long long unsent, backlog
     cdef public bint dirty, blocked, closed, sent_block
     cdef public str fault
     cdef public object io
@@ -46,8 +46,9 @@ cdef class Sender:
     cdef _write_data(self, Stream stream, bytes payload, Py_ssize_t size, bint end)
     @cython.locals(chunk=bytes, size=Py_ssize_t, room=cython.longlong)
     cdef bint _pump_stream(self, Stream stream, long long budget) except -1
-    @cython.locals(stream=Stream, progress=cython.bint, before=cython.longlong)
+    @cython.locals(waiting=dict, stream=Stream, progress=cython.bint, before=cython.longlong)
     cpdef pump(self)
+    cpdef unblock(self)
     @cython.locals(other=Stream, grant=cython.longlong, growth=cython.longlong)
     cpdef credit(self, Stream stream, long long size)
     cpdef reset(self, Stream stream, long long code)

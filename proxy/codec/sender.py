@@ -30,6 +30,7 @@ class Sender:
     """Base of `Connection`. `flushes` is the list, shared by all connections of a loop, of those with output."""
 
     __slots__ = (
+        "backlog",
         "blocked",
         "closed",
         "dirty",
@@ -62,6 +63,8 @@ class Sender:
         self.unsent = 0
         self.dirty = False
         self.blocked = False
+        # Bytes put out since the socket stopped taking them.
+        self.backlog = 0
         self.closed = False
         self.fault = ""
         # Whoever moves the bytes; belongs to `net`.
@@ -85,6 +88,8 @@ class Sender:
         """All output so far, to be written at once; clears it."""
         out = self.out
         data = out[0] if len(out) == 1 else b"".join(out)
+        if self.blocked:
+            self.backlog += len(data)
         self.out = []
         self.unsent = 0
         self.dirty = False
@@ -106,6 +111,9 @@ class Sender:
         self._put(encode_ping(opaque))
 
     def goaway(self, last_stream_id: int, code: int, debug: bytes = b"") -> None:
+        # It must never increase (RFC 9113, section 6.8).
+        if 0 <= self.goaway_sent < last_stream_id:
+            last_stream_id = self.goaway_sent
         self.goaway_sent = last_stream_id
         self._put(encode_goaway(last_stream_id, code, debug))
 
@@ -155,13 +163,16 @@ class Sender:
         What goes out is credited to `stream.peer`, from where it came.
         """
         size = len(payload)
-        if (
-            stream.queue is None
-            and size <= stream.send_window
-            and size <= self.send_window
-            and size <= DEFAULT_MAX_FRAME_BYTES
-            and not self.blocked
-            and self.unsent <= _MAX_UNSENT_BYTES
+        if stream.queue is None and (
+            # An empty frame needs no window (section 6.9.1).
+            size == 0
+            or (
+                size <= stream.send_window
+                and size <= self.send_window
+                and size <= DEFAULT_MAX_FRAME_BYTES
+                and not self.blocked
+                and self.unsent <= _MAX_UNSENT_BYTES
+            )
         ):
             self._write_data(stream, payload, size, end)
             return
@@ -227,16 +238,26 @@ class Sender:
 
     def pump(self) -> None:
         """Share what the windows and the socket take among the streams that wait, a frame each in turn."""
+        waiting = self.waiting
         progress = True
-        while progress and self.waiting and self.send_window > 0:
+        while progress and waiting:
             progress = False
-            if self.blocked or self.unsent > _MAX_UNSENT_BYTES:
-                return
-            for stream in list(self.waiting.values()):
+            for stream in list(waiting.values()):
+                if self.blocked or self.send_window <= 0 or self.unsent > _MAX_UNSENT_BYTES:
+                    return
                 before = self.send_window
-                self._pump_stream(stream, DEFAULT_MAX_FRAME_BYTES)
+                if not self._pump_stream(stream, DEFAULT_MAX_FRAME_BYTES) and self.send_window != before:
+                    # It had its turn: next time the others come first.
+                    waiting[stream.id] = waiting.pop(stream.id)
                 if self.send_window != before:
                     progress = True
+
+    def unblock(self) -> None:
+        """The socket takes bytes again."""
+        self.blocked = False
+        self.backlog = 0
+        self.guard.control_flushed()
+        self.pump()
 
     def credit(self, stream: Stream, size: int) -> None:
         """`size` received bytes of the stream were passed on: give them back to the sender, half a window at a time."""
@@ -245,6 +266,7 @@ class Sender:
             return
         # A replayed body drains twice, but is credited once: never above the target.
         grant = min(stream.uncredited, stream.window_target - stream.recv_window)
+        stream.uncredited = 0
         limits = self.limits
         growth = stream.window_target
         other = stream.peer
@@ -258,9 +280,9 @@ class Sender:
             self.grown += growth
             stream.window_target += growth
             grant += growth
-        stream.uncredited = 0
-        stream.recv_window += grant
-        self._put(encode_window_update(stream.wire_id, grant))
+        if grant > 0:
+            stream.recv_window += grant
+            self._put(encode_window_update(stream.wire_id, grant))
 
     # ---- the end of streams
 
@@ -270,7 +292,7 @@ class Sender:
             return
         if stream.recv_state != CLOSED:
             self._enter_limbo(stream.id)
-        self._answer(encode_rst_stream(stream.wire_id, code))
+        self._put(encode_rst_stream(stream.wire_id, code))
         self.drop(stream)
 
     def _enter_limbo(self, stream_id: int) -> None:

@@ -4,7 +4,7 @@ from proxy.codec.connection cimport Connection
 from proxy.codec.headers cimport HeaderBlock
 from proxy.codec.stream cimport Stream
 
-cdef int CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
+cdef int CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 cdef int REQUEST, TRAILERS
 cdef int CLOSED, IDLE, OPEN
 cdef Py_ssize_t _PREFACE_BYTES
@@ -27,5 +27,7 @@ cdef class Server(Connection):
     cdef _open(self, long long stream_id, bint end, HeaderBlock block)
     cdef _skip(self, long long low, long long high)
     cdef long _unfinished_cancels(self) except -1
+    cpdef stream_rejected(self, long long code)
+    cdef _count_early_reset(self)
     cpdef judge_reset(self, Stream stream, long long code)
     cpdef finish(self)

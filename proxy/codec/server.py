@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.codec.connection import Connection
-from proxy.codec.constants import CANCEL, NO_ERROR, PREFACE, PROTOCOL_ERROR, REFUSED_STREAM
+from proxy.codec.constants import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, PREFACE, PROTOCOL_ERROR, REFUSED_STREAM
 from proxy.codec.errors import ConnectionFault, StreamFault
 from proxy.codec.headers import REQUEST, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
@@ -76,6 +76,8 @@ class Server(Connection):
         limit = self.limits.max_concurrent_streams
         if self.open_streams >= limit or self.open_streams + self._unfinished_cancels() >= 2 * limit:
             raise StreamFault(stream_id, REFUSED_STREAM, "too many concurrent streams")
+        if self.backlog > self.limits.max_backlog_bytes:
+            raise StreamFault(stream_id, REFUSED_STREAM, "the client does not read its responses")
         if end and block.content_length > 0:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "body differs from content-length")
         stream = Stream(self, stream_id, self.peer_initial_window, self.limits.stream_window_bytes, self.now)
@@ -92,7 +94,7 @@ class Server(Connection):
             raise ConnectionFault(PROTOCOL_ERROR, "stream id below an earlier one")
         # The block still has to go through the decoder, or the table would be wrong from here on.
         self.read_headers(TRAILERS, block)
-        self._unknown_stream(stream_id, end)
+        self.unknown_stream(stream_id, end)
 
     def _skip(self, low: int, high: int) -> None:
         if self.skipped is None:
@@ -117,7 +119,21 @@ class Server(Connection):
         if self.recent_cancels == 0:
             self.recent_since_s = self.now
         self.recent_cancels += 1
-        self.guard.stream_reset_early()
+        self._count_early_reset()
+
+    def stream_rejected(self, code: int) -> None:
+        # Before it knows our limits a client may well open too many.
+        if code != REFUSED_STREAM or self.settings_acked:
+            self._count_early_reset()
+
+    def _count_early_reset(self) -> None:
+        """Too many of them end the connection, but not the streams that are honest."""
+        if self.guard.is_rapid_reset() and not self.draining:
+            self.fault = "rapid reset"
+            self.draining = True
+            self.goaway(self.last_peer_id, ENHANCE_YOUR_CALM, b"rapid reset")
+            if self.open_streams == 0:
+                self.close()
 
     # ---- drain (section 6.8)
 

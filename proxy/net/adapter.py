@@ -114,10 +114,8 @@ class Adapter:
 
     def resume_writing(self) -> None:
         conn = self.conn
-        conn.blocked = False
-        conn.guard.control_flushed()
         try:
-            conn.pump()
+            conn.unblock()
             flush(conn.flushes)
         except Exception as bug:
             self._bug(bug)

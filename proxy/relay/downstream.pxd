@@ -6,7 +6,7 @@ from proxy.codec.stream cimport Stream
 from proxy.relay.exchange cimport Exchange
 from proxy.relay.relay cimport Relay
 
-cdef int CANCEL, ENHANCE_YOUR_CALM, NO_ERROR
+cdef int CANCEL, NO_ERROR
 cdef long long MAX_STREAM_ID, _LAST_ID
 
 cdef class Downstream(Server):
@@ -23,7 +23,6 @@ cdef class Downstream(Server):
     cpdef reset_received(self, Stream stream, long long code)
     @cython.locals(exchange=Exchange)
     cpdef stream_failed(self, Stream stream, long long code, str reason)
-    cdef _judge(self, Stream stream, long long code)
     @cython.locals(exchange=Exchange)
     cpdef bint is_expired(self, Stream stream) except -1
     @cython.locals(exchange=Exchange)

@@ -5,8 +5,7 @@ Owns what concerns the client as a whole: judging its resets, and draining it (D
 
 from __future__ import annotations
 
-from proxy.codec.constants import CANCEL, ENHANCE_YOUR_CALM, MAX_STREAM_ID, NO_ERROR
-from proxy.codec.errors import ConnectionFault
+from proxy.codec.constants import CANCEL, MAX_STREAM_ID, NO_ERROR
 from proxy.codec.headers import HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.server import Server
@@ -50,23 +49,13 @@ class Downstream(Server):
     def reset_received(self, stream: Stream, code: int) -> None:
         exchange: Exchange = stream.owner  # type: ignore[assignment]
         exchange.cancel(code, self.now)
-        self._judge(stream, code)
+        self.judge_reset(stream, code)
 
     def stream_failed(self, stream: Stream, code: int, reason: str) -> None:
         self.relay.tally.protocol_fault("downstream", reason)
         exchange: Exchange = stream.owner  # type: ignore[assignment]
         exchange.cancel(CANCEL, self.now)
-        self._judge(stream, code)
-
-    def _judge(self, stream: Stream, code: int) -> None:
-        """Too many early resets end the connection, but not the streams that were honest."""
-        try:
-            self.judge_reset(stream, code)
-        except ConnectionFault as fault:
-            self.relay.tally.protocol_fault("downstream", fault.reason)
-            if not self.draining:
-                self.draining = True
-                self.goaway(self.last_peer_id, ENHANCE_YOUR_CALM, fault.reason.encode())
+        self.judge_reset(stream, code)
 
     def is_expired(self, stream: Stream) -> bool:
         exchange: Exchange | None = stream.owner  # type: ignore[assignment]
@@ -91,7 +80,7 @@ class Downstream(Server):
 
     def drain(self, now: float) -> None:
         """Announce the end: a GOAWAY that refuses nothing yet, as requests are under way, and a PING to see them in."""
-        if self.drain_at_s == 0 and not self.closed:
+        if self.drain_at_s == 0 and not self.draining and not self.closed:
             self.drain_at_s = now + DRAIN_PING_S
             self.goaway(MAX_STREAM_ID, NO_ERROR)
             self.ping(DRAIN_PING)

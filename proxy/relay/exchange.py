@@ -124,7 +124,7 @@ class Exchange:
         if conn is not None:
             self.send(conn, now)
         elif link.park(self):
-            self._limit_wait(now)
+            self._limit_wait(now + cluster.failfast_s)
         else:
             self.fail(OVERLOAD, cluster.name, now)
 
@@ -139,14 +139,11 @@ class Exchange:
             self.fail(OVERLOAD, cluster.name, now)
         else:
             cluster.waiting[self] = None
-            self._limit_wait(now)
+            self._limit_wait(cluster.deserted_since_s + cluster.failfast_s)
 
-    def _limit_wait(self, now: float) -> None:
-        cluster = self.decision.cluster
-        assert cluster is not None
+    def _limit_wait(self, at_s: float) -> None:
         if self.tick:
             self.relay.remove_deadline(self, self.tick)
-        at_s = now + cluster.failfast_s
         if self.expires_s and self.expires_s < at_s:
             at_s = self.expires_s
         self.tick = self.relay.add_deadline(self, at_s)
@@ -297,6 +294,9 @@ class Exchange:
         endpoint = self.endpoint
         if self.done or endpoint is None:
             return
+        if self.responding:
+            self.upstream_lost(UPSTREAM_LOST, "GOAWAY in the middle of a response", now)
+            return
         self._leave_endpoint(UNPROCESSED, now)
         self._detach_upstream()
         self.tried += (endpoint,)
@@ -360,6 +360,7 @@ class Exchange:
 
     def refuse(self, now: float) -> None:
         """Not processed anywhere: the client's own transparent retry may send it again."""
+        self._count(False, 14 if self.block.grpc else -1, now)
         self._finish(NEUTRAL, now)
         self._reset_downstream(REFUSED_STREAM)
 
@@ -375,8 +376,10 @@ class Exchange:
             conn.reset(down, INTERNAL_ERROR)
         else:
             block, body = encode_http_response(failure, detail)
-            conn.send_headers(down, block, False)
-            conn.send_data(down, body, True)
+            bodyless = self.block.method == b"HEAD"
+            conn.send_headers(down, block, bodyless)
+            if not bodyless:
+                conn.send_data(down, body, True)
         self._stop_upload()
 
     def _stop_upload(self) -> None:

@@ -85,6 +85,9 @@ class Link:
     def attach(self, conn: Upstream, now: float) -> None:
         """A connection is established: the peer's SETTINGS have come."""
         self.dialling = False
+        if self.removed:
+            conn.retire(now)
+            return
         spent = [old for old in self.conns if old.next_id >= REPLACE_AT_ID]
         self.conns.append(conn)
         self.current = conn

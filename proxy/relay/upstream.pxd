@@ -31,6 +31,7 @@ cdef class Upstream(Client):
     cpdef ping_acked(self, bytes opaque)
     @cython.locals(exchange=Exchange)
     cpdef stream_closed(self, Stream stream)
+    cpdef unblock(self)
     cpdef retire(self, double now)
     @cython.locals(exchange=Exchange, stream=Stream)
     cpdef lost(self, str reason, double now)

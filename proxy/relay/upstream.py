@@ -94,6 +94,11 @@ class Upstream(Client):
         elif self.retired and self.open_streams == 0:
             self.close()
 
+    def unblock(self) -> None:
+        Client.unblock(self)
+        if self.attached:
+            self.link.serve(self.now)
+
     # ---- the end of the connection
 
     def retire(self, now: float) -> None:

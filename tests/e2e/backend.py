@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 OPTIONS = [
@@ -25,7 +25,7 @@ OPTIONS = [
     ("grpc.absolute_max_metadata_size", 128 * 1024),
     ("grpc.so_reuseport", 0),
 ]
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Echo:
@@ -132,10 +132,10 @@ class Echo:
         return json.dumps(context.time_remaining()).encode()
 
 
-def handlers(echo: Echo) -> grpc.GenericRpcHandler:
+def handlers(echo: Echo) -> Any:
     """Path -> method, by the kind of each."""
 
-    def of(make: Callable[..., grpc.RpcMethodHandler], *methods: Callable[..., Any]) -> dict[str, Any]:
+    def of(make: Callable[..., Any], *methods: Callable[..., Any]) -> dict[str, Any]:
         return {method.__name__: make(method) for method in methods}
 
     table: dict[str, Any] = {

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import grpc
 import pytest
 import pytest_asyncio
 
-from tests.e2e.calls import open_channel, open_sync_channel
+from tests.e2e.calls import Channel, open_channel, open_sync_channel
 from tests.e2e.processes import GrpcBackend
 from tests.e2e.proxy_process import Proxy
 
@@ -50,14 +49,14 @@ def mortals() -> Iterator[list[GrpcBackend]]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def channel(proxy: Proxy) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(proxy: Proxy) -> AsyncIterator[Channel]:
     """A channel of grpcio's asyncio side to the proxy."""
     async with open_channel(proxy.address) as opened:
         yield opened
 
 
 @pytest.fixture
-def sync_channel(proxy: Proxy) -> Iterator[grpc.Channel]:
+def sync_channel(proxy: Proxy) -> Iterator[Channel]:
     """A channel of grpcio's threaded side to the proxy."""
     with open_sync_channel(proxy.address) as opened:
         yield opened

@@ -1,7 +1,8 @@
 """The command under test, as its users run it: `mesh proxy` in a process of its own, seen from outside only.
 
-`Proxy` starts it on free ports and waits for /ready (/live, where no backend will answer); `with` ends it by SIGTERM and asserts what must hold after every
-run: exit code 0 and no traceback on stderr. GOSSAMER_E2E_PROXY names another command with the same options.
+`Proxy` starts it on free ports and waits for /ready (/live, where no backend will answer). `with` ends it by SIGTERM
+and asserts what must hold after every run: exit code 0 and no traceback on stderr. GOSSAMER_E2E_PROXY names another
+command with the same options.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Proxy(Process):
             self.close()
             raise
 
-    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         try:
             if self.running():
                 self.stop()
@@ -127,7 +128,7 @@ class Proxy(Process):
 def write_config(
     path: Path, listen: str, admin: str, clusters: dict[str, Sequence[str]], routes: str = "", more: str = ""
 ) -> Path:
-    """A proxy.yaml of clusters by name, each with `more` fields; without routes everything goes to the first cluster."""
+    """A proxy.yaml of clusters by name, each with `more` fields; without routes all goes to the first."""
     text = f"listen: {listen}\nadmin: {admin}\nclusters:\n"
     for name, endpoints in clusters.items():
         text += f"  - name: {name}\n    endpoints: [{', '.join(endpoints)}]\n{more}"

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.e2e.calls import Load, ask, eventually, new_key, open_channel, path, unary
+from tests.e2e.calls import Channel, Load, ask, eventually, new_key, open_channel, path, unary
 from tests.e2e.processes import HOST, GrpcBackend, accepts, free_port
 from tests.e2e.proxy_process import Proxy, write_config
 from tests.e2e.wire import Server
@@ -265,7 +265,7 @@ async def test_shutdown_needs_a_post(proxy: Proxy) -> None:
     assert proxy.admin_status("/live") == 200
 
 
-async def test_a_client_connection_that_breaks_harms_no_other(channel: grpc.aio.Channel, proxy: Proxy) -> None:
+async def test_a_client_connection_that_breaks_harms_no_other(channel: Channel, proxy: Proxy) -> None:
     async with Load(channel) as load:
         for _ in range(100):
             with socket.create_connection((HOST, proxy.port)) as rude:
@@ -273,3 +273,14 @@ async def test_a_client_connection_that_breaks_harms_no_other(channel: grpc.aio.
                 rude.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
         await load.answered(100)
     assert load.report() == []
+
+
+async def test_two_workers_share_the_port(backends: list[GrpcBackend]) -> None:
+    """Connections spread over both, each balances, and one SIGTERM ends them both."""
+    to = [backend.address for backend in backends]
+    with Proxy(to, options=["--workers", "2"]) as proxy:
+        channels = [open_channel(proxy.address) for _ in range(16)]
+        names = await asyncio.gather(*(ask(channels[number % 16], "slow", b"5") for number in range(320)))
+        assert set(names) == {"a", "b", "c"}
+        for opened in channels:
+            await opened.close()

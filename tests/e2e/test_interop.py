@@ -1,4 +1,4 @@
-"""gRPC's interop client and server (Go) with `mesh proxy` between them: every case that needs neither TLS nor tokens."""
+"""gRPC's interop client and server (Go) with `mesh proxy` between: every case that needs neither TLS nor tokens."""
 
 from __future__ import annotations
 

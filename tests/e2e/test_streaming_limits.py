@@ -11,7 +11,7 @@ from typing import Self
 import grpc
 import pytest
 
-from tests.e2e.calls import ask, open_channel, path
+from tests.e2e.calls import EOF, ask, open_channel, path
 from tests.e2e.interop import InteropServer
 from tests.e2e.processes import GrpcBackend, Process, eventually
 from tests.e2e.proxy_process import Proxy
@@ -219,8 +219,8 @@ async def talk_after_silence(address: str, method: str, message: bytes) -> None:
         call = channel.stream_stream(method)(timeout=60)
         for silence_s in (15, 0):
             await call.write(message)
-            assert await call.read() is not grpc.aio.EOF
+            assert await call.read() is not EOF
             await asyncio.sleep(silence_s)
         await call.done_writing()
-        assert await call.read() is grpc.aio.EOF
+        assert await call.read() is EOF
         assert await call.code() is grpc.StatusCode.OK

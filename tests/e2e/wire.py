@@ -1,4 +1,4 @@
-"""A lean HTTP/2 peer over blocking sockets, for what a well-behaved library will not do: stall, count PINGs, break rules.
+"""A lean HTTP/2 peer over blocking sockets, for what no well-behaved library does: stall, count PINGs, break rules.
 
 Independent of the code under test: frames by hand, header blocks by the hpack library, nothing automatic but the
 answers to SETTINGS and PING. `Client` speaks to the proxy, `Server` is a backend whose path says what it shall do.
@@ -142,14 +142,14 @@ class Client(Peer):
     def __init__(self, address: str, window: int = DEFAULT_WINDOW, connection_window: int = DEFAULT_WINDOW) -> None:
         host, port = address.rsplit(":", 1)
         super().__init__(socket.create_connection((host, int(port)), timeout=HANG_S))
-        self.authority, self._next = address, 1
+        self.authority, self.next_stream = address, 1
         self.socket.sendall(PREFACE + encode_settings({ENABLE_PUSH: 0, INITIAL_WINDOW_SIZE: window}))
         if connection_window > DEFAULT_WINDOW:
             self.credit(0, connection_window - DEFAULT_WINDOW)
 
     def request(self, path: str, end: bool = True, fields: Sequence[Header] = ()) -> int:
         """Open a stream like a gRPC client; its id."""
-        stream, self._next = self._next, self._next + 2
+        stream, self.next_stream = self.next_stream, self.next_stream + 2
         pseudo = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", self.authority)]
         always = [("te", "trailers"), ("content-type", "application/grpc"), ("user-agent", "wire")]
         self.send_headers(stream, [*pseudo, *always, *fields], end)
@@ -213,7 +213,7 @@ class Served(Peer):
     def __init__(self, server: Server, sock: socket.socket) -> None:
         super().__init__(sock)
         self.server, self.streams, self.resets = server, dict[int, Stream](), list[int]()
-        self.connection_window, self.refused = DEFAULT_WINDOW, 0
+        self.connection_window, self.opened, self.refused = DEFAULT_WINDOW, 0, 0
 
     def run(self) -> None:
         try:
@@ -265,16 +265,17 @@ class Served(Peer):
 
     def _open(self, frame: Frame) -> None:
         headers = self.decoder.decode(frame.payload)
-        path = next(str(value) for name, value in headers if name == ":path")
+        path = next(str(value) for name, value in headers if str(name) == ":path")
         if len(self.streams) >= self.server.settings.get(MAX_CONCURRENT_STREAMS, MAX_WINDOW):
             self.refused += 1
             self.send(RST_STREAM, 0, frame.stream, struct.pack(">I", REFUSED_STREAM))
             return
+        self.opened += 1
         stream = self.streams[frame.stream] = Stream(path, self.peer_window)
         self.send_headers(frame.stream, [(":status", "200"), ("content-type", "application/grpc")])
         if path.startswith("/bytes/"):
             stream.to_send = int(path.removeprefix("/bytes/"))
-        elif path == "/headers":
+        elif path.startswith("/headers"):
             self.send(DATA, 0, frame.stream, json.dumps([[str(n), str(v)] for n, v in headers]).encode())
         elif path == "/gate":
             stream.gated = True
@@ -286,7 +287,7 @@ class Served(Peer):
         stream.ended = True
         if stream.path in ("/sink", "/slow-sink"):
             self.send(DATA, 0, number, str(stream.received).encode())
-        if stream.path in ("/headers", "/sink", "/slow-sink"):
+        if stream.path in ("/sink", "/slow-sink") or stream.path.startswith("/headers"):
             self._finish(number)
 
     def _finish(self, number: int) -> None:
@@ -302,7 +303,7 @@ class Served(Peer):
             self.credit(frame.stream, len(frame.payload))
 
     def _pump(self) -> float:
-        """Send what windows allow, one burst a stream; how long to wait for a frame before there may be more to send."""
+        """Send what windows allow, one burst a stream; for how long nothing more can be sent but after a frame."""
         wait_s = HANG_S
         for number, stream in list(self.streams.items()):
             if stream.gated:
@@ -330,15 +331,18 @@ ZEROS = bytes(FRAME_BYTES)
 
 
 class Server:
-    """A backend. /bytes/N sends N bytes; /sink counts what it gets, /slow-sink at a slow Pace; /headers tells what came;
-    /hold never ends; /gate ends once `gate` is set. `silent` accepts connections and never says a word."""
+    """A backend, whose paths say what it does; one that is `silent` accepts connections and never says a word.
+
+    /bytes/N sends N bytes; /sink counts what it gets, /slow-sink at a slow Pace; /headers tells what came; /hold never
+    ends; /gate ends once `gate` is set.
+    """
 
     def __init__(self, settings: dict[int, int] | None = None, silent: bool = False) -> None:
         self.settings, self.silent = settings or {}, silent
         self.gate = threading.Event()
         self.connections: list[Served] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -358,6 +362,11 @@ class Server:
     @property
     def open_streams(self) -> int:
         return sum(len(served.streams) for served in self.connections)
+
+    @property
+    def opened(self) -> int:
+        """How many requests have come so far."""
+        return sum(served.opened for served in self.connections)
 
     @property
     def pings(self) -> list[bytes]:
