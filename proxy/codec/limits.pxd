@@ -1,8 +1,27 @@
 cimport cython
 
 @cython.final
+cdef class Limits:
+    cdef readonly long long max_concurrent_streams
+    cdef readonly long long stream_window_bytes
+    cdef readonly long long connection_window_bytes
+    cdef readonly long long max_stream_window_bytes
+    cdef readonly long long growth_bytes
+    cdef readonly long long max_header_bytes
+    cdef readonly long long max_header_fields
+    cdef readonly long long max_settings_entries
+    cdef readonly double premature_s
+    cdef readonly long long min_streams_judged
+    cdef readonly long long max_queued_control_frames
+    cdef readonly long long max_consecutive_empty_frames
+    cdef readonly long long max_consecutive_interim_responses
+    cdef readonly long long max_backlog_bytes
+    cdef readonly long long priority_frames_per_stream
+    cdef readonly long long window_updates_per_data_frame
+
+@cython.final
 cdef class FloodGuard:
-    cdef public object limits
+    cdef public Limits limits
     cdef public long long streams
     cdef public long long judged
     cdef public long long premature

@@ -6,37 +6,72 @@ Each is an attack with a name: rapid reset (CVE-2023-44487) and MadeYouReset (CV
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.errors import ConnectionFault
 
 
-@dataclass(frozen=True, slots=True)
 class Limits:
     """What one connection may ask of us. Bytes are as on the wire unless said otherwise."""
 
-    max_concurrent_streams: int = 100
-    stream_window_bytes: int = 65_536
-    # The connection's window is credited on receipt: memory is bounded by the streams' windows, this only covers the
-    # path.
-    connection_window_bytes: int = 4 * 1024 * 1024
-    # Streams that drain may grow up to this, all of a connection together by at most `growth_bytes`.
-    max_stream_window_bytes: int = 1024 * 1024
-    growth_bytes: int = 4 * 1024 * 1024
-    max_header_bytes: int = 61_440
-    max_header_fields: int = 100
-    max_settings_entries: int = 32
-    # RST_STREAM before our response headers and within `premature_s`: more than half of over `min_streams_judged`.
-    premature_s: float = 1.0
-    min_streams_judged: int = 500
-    max_queued_control_frames: int = 1_000
-    max_consecutive_empty_frames: int = 100
-    max_consecutive_interim_responses: int = 1_000
-    # While a peer does not read, what waits for it besides bodies: then it gets no new streams.
-    max_backlog_bytes: int = 1024 * 1024
-    priority_frames_per_stream: int = 100
-    window_updates_per_data_frame: int = 10
+    __slots__ = (
+        "connection_window_bytes",
+        "growth_bytes",
+        "max_backlog_bytes",
+        "max_concurrent_streams",
+        "max_consecutive_empty_frames",
+        "max_consecutive_interim_responses",
+        "max_header_bytes",
+        "max_header_fields",
+        "max_queued_control_frames",
+        "max_settings_entries",
+        "max_stream_window_bytes",
+        "min_streams_judged",
+        "premature_s",
+        "priority_frames_per_stream",
+        "stream_window_bytes",
+        "window_updates_per_data_frame",
+    )
+
+    def __init__(
+        self,
+        *,
+        max_concurrent_streams: int = 100,
+        stream_window_bytes: int = 65_536,
+        # Credited on receipt: the streams' windows bound the memory, this only has to cover the path.
+        connection_window_bytes: int = 4 * 1024 * 1024,
+        # Streams that drain may grow up to this, all of a connection together by at most `growth_bytes`.
+        max_stream_window_bytes: int = 1024 * 1024,
+        growth_bytes: int = 4 * 1024 * 1024,
+        max_header_bytes: int = 61_440,
+        max_header_fields: int = 100,
+        max_settings_entries: int = 32,
+        # RST_STREAM before our response headers and this early: more than half of over `min_streams_judged`.
+        premature_s: float = 1.0,
+        min_streams_judged: int = 500,
+        max_queued_control_frames: int = 1_000,
+        max_consecutive_empty_frames: int = 100,
+        max_consecutive_interim_responses: int = 1_000,
+        # While a peer does not read, what waits for it besides bodies: then it gets no new streams.
+        max_backlog_bytes: int = 1024 * 1024,
+        priority_frames_per_stream: int = 100,
+        window_updates_per_data_frame: int = 10,
+    ) -> None:
+        self.max_concurrent_streams = max_concurrent_streams
+        self.stream_window_bytes = stream_window_bytes
+        self.connection_window_bytes = connection_window_bytes
+        self.max_stream_window_bytes = max_stream_window_bytes
+        self.growth_bytes = growth_bytes
+        self.max_header_bytes = max_header_bytes
+        self.max_header_fields = max_header_fields
+        self.max_settings_entries = max_settings_entries
+        self.premature_s = premature_s
+        self.min_streams_judged = min_streams_judged
+        self.max_queued_control_frames = max_queued_control_frames
+        self.max_consecutive_empty_frames = max_consecutive_empty_frames
+        self.max_consecutive_interim_responses = max_consecutive_interim_responses
+        self.max_backlog_bytes = max_backlog_bytes
+        self.priority_frames_per_stream = priority_frames_per_stream
+        self.window_updates_per_data_frame = window_updates_per_data_frame
 
 
 DEFAULT_LIMITS = Limits()

@@ -8,7 +8,7 @@ from proxy.codec.frames cimport (
     encode_rst_stream,
     encode_window_update,
 )
-from proxy.codec.limits cimport FloodGuard
+from proxy.codec.limits cimport FloodGuard, Limits
 from proxy.codec.stream cimport Stream
 
 cdef int DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_STREAM, HEADERS
@@ -17,7 +17,7 @@ cdef long long _MAX_UNSENT_BYTES
 cdef int _MAX_LIMBO
 
 cdef class Sender:
-    cdef public object limits
+    cdef public Limits limits
     cdef public list flushes
     cdef public FloodGuard guard
     cdef public dict streams
@@ -49,7 +49,7 @@ cdef class Sender:
     @cython.locals(waiting=dict, stream=Stream, progress=cython.bint, before=cython.longlong)
     cpdef pump(self)
     cpdef unblock(self)
-    @cython.locals(other=Stream, grant=cython.longlong, growth=cython.longlong)
+    @cython.locals(limits=Limits, other=Stream, grant=cython.longlong, growth=cython.longlong)
     cpdef credit(self, Stream stream, long long size)
     cpdef reset(self, Stream stream, long long code)
     cdef _enter_limbo(self, long long stream_id)

@@ -116,6 +116,8 @@ class Exchange:
         if endpoint is None:
             self._wait_for_endpoint(now)
             return
+        if self.tried:
+            self.relay.tally.replayed()
         endpoint.begin()
         self.endpoint = endpoint
         self.begun_s = now
@@ -303,7 +305,6 @@ class Exchange:
         if self.body is None or len(self.tried) >= MAX_ATTEMPTS:
             self.refuse(now)
         else:
-            self.relay.tally.replayed()
             self.dispatch(now)
 
     def redispatch(self, now: float) -> None:

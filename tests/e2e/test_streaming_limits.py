@@ -131,7 +131,11 @@ def test_256_mib_to_a_slow_server_in_bounded_memory(window: int) -> None:
 
 @WINDOWS
 def test_99_stalled_clients_do_not_stall_the_hundredth(window: int) -> None:
-    """All 100 streams share one upstream connection. What the proxy may buffer is 100 x 64 KiB, and a bit of growth."""
+    """All 100 streams share one upstream connection.
+
+    What the proxy may hold for them: 64 KiB a stream, 4 MiB of grown windows, and 64 KiB for each client's socket that is
+    not yet counted as drained: 17 MB; the rest of the limit is the allocator's.
+    """
     size = 128 * MIB
     with ExitStack() as stack:
         server = stack.enter_context(Server({MAX_CONCURRENT_STREAMS: 1000}))
@@ -145,7 +149,7 @@ def test_99_stalled_clients_do_not_stall_the_hundredth(window: int) -> None:
             assert download(fast, size, DEFAULT_WINDOW) == size
         assert len(server.connections) == 1
         assert server.open_streams == 99
-        assert memory.grown_kib < 16_000
+        assert memory.grown_kib < 25_000
 
 
 def test_a_client_that_reads_nothing_stalls_only_itself() -> None:

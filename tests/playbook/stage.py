@@ -83,9 +83,7 @@ class Wire:
         self.reads = True
         data, self.unread = bytes(self.unread), bytearray()
         self.voice.hear(data)
-        self.conn.blocked = False
-        self.conn.guard.control_flushed()
-        self.conn.pump()
+        self.conn.unblock()
         self.stage.flush()
 
     def hang_up(self, reason: str = "closed by the peer") -> None:

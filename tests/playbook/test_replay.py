@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from proxy.codec.limits import Limits
 from tests.playbook.conftest import MakeStage
 from tests.playbook.stage import Stage, Wire, say_body
 from tests.playbook.voice import GRPC_OK, GRPC_REQUEST, GRPC_RESPONSE
@@ -123,7 +124,7 @@ def test_the_body_is_replayed_with_its_trailers(stage: Stage, body_bytes: int) -
     up.feed(up.voice.rst(there, REFUSED_STREAM))
     up, there = stage.where(down, one)
     if body_bytes > 65_535:
-        up.feed(up.voice.window(there, 1))
+        up.feed(up.voice.window(there, 1) + up.voice.window(0, 1))
     assert up.body(there) == body
     assert up.hear("HEADERS", there)[-1].headers == [("x-trailer", "t")]
     answer(stage, down, one)
@@ -159,7 +160,7 @@ def test_goaway_below_an_answered_stream_is_no_replay(stage: Stage) -> None:
     one = stage.request(down)
     up, there = stage.where(down, one)
     up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.goaway(0))
-    assert [heard.code for heard in down.hear("RST_STREAM", one)] == [REFUSED_STREAM]
+    assert down.hear("HEADERS", one)[-1].header("grpc-status") == "14"
     assert stage.replays() == 0
     stage.check_idle()
 
@@ -196,8 +197,6 @@ def test_a_refusal_during_the_upload_keeps_the_windows_right(stage: Stage) -> No
 
 
 def test_credit_after_a_replay_that_drains_at_once_and_without_growth(make_stage: MakeStage) -> None:
-    from proxy.codec.limits import Limits
-
     stage = make_stage(2, Limits(growth_bytes=0))
     stage.connect_all()
     down = stage.client()

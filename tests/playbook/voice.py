@@ -226,7 +226,9 @@ class Voice:
 
     def _settings(self, frame: SettingsFrame) -> Heard:
         if "ACK" in frame.flags:
-            size = self.settings_unacked.pop(0).get(SettingsFrame.INITIAL_WINDOW_SIZE)
+            # A script may send SETTINGS past us, as raw bytes without a window in them.
+            values = self.settings_unacked.pop(0) if self.settings_unacked else {}
+            size = values.get(SettingsFrame.INITIAL_WINDOW_SIZE)
             if size is not None:
                 for stream_id in self.granted:
                     self.granted[stream_id] += size - self.initial_window
