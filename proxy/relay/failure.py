@@ -6,8 +6,6 @@ reason, which is the metric's label too.
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from proxy.codec.fields import encode_field
 
 ERROR_HEADER = b"gossamer-error"
@@ -50,11 +48,17 @@ def grpc_status_of_http(status: int) -> int:
     return _GRPC_OF_HTTP.get(status, 2)
 
 
+def encode_message(text: str) -> bytes:
+    """Percent-encode a grpc-message (gRPC over HTTP/2, Percent-Encoded): all but printable ASCII, and the percent sign."""
+    plain = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text.encode()]
+    return b"".join(plain)
+
+
 def encode_grpc_trailers(failure: Failure, detail: str) -> bytes:
     text = f"{failure.text}: {detail}" if detail else failure.text
     return (
         encode_field(b"grpc-status", str(failure.grpc_status).encode())
-        + encode_field(b"grpc-message", quote(f"gossamer: {text}", safe=" !#$&'()*+,/:;=?@[]").encode())
+        + encode_field(b"grpc-message", encode_message(f"gossamer: {text}"))
         + encode_field(ERROR_HEADER, failure.reason.encode())
     )
 

@@ -29,10 +29,10 @@ READ_BYTES = 128 * 1024
 class Wire:
     """Stands where `Adapter` stands: between one connection of the proxy and its peer's voice."""
 
-    def __init__(self, stage: Stage, conn: Any, voice: Voice) -> None:
+    def __init__(self, stage: Stage, conn: Any, voice: Any) -> None:
         self.stage = stage
         self.conn = conn
-        self.voice = voice
+        self.voice: Any = voice
         self.tail = b""
         self.unread = bytearray()
         self.reads = True
