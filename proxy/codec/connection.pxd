@@ -21,7 +21,7 @@ cdef class Connection(Sender):
     cdef public HeaderReader reader
     cdef public bint peer_settings_seen, settings_acked
     cdef public double now
-    cdef public long long recv_window, recv_uncredited, peer_max_streams
+    cdef public long long frames, recv_window, recv_uncredited, peer_max_streams
     cdef public long long assembling, assembling_size
     cdef public int assembling_flags
     cdef public list assembling_parts

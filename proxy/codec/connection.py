@@ -64,6 +64,7 @@ class Connection(Sender):
         "assembling_flags",
         "assembling_parts",
         "assembling_size",
+        "frames",
         "now",
         "peer_max_streams",
         "peer_settings_seen",
@@ -83,6 +84,8 @@ class Connection(Sender):
         self.peer_max_streams = limits.max_concurrent_streams
         self.peer_settings_seen = False
         self.settings_acked = False
+        # Complete ones that came; the parts of a header block count as one.
+        self.frames = 0
         self.assembling = 0
         self.assembling_flags = 0
         self.assembling_size = 0
@@ -172,6 +175,8 @@ class Connection(Sender):
                         self._control(kind, flags, stream_id, bytes(p[pos:after]))
                 except StreamFault as fault:
                     self._fail_stream(fault)
+                if self.assembling == 0:
+                    self.frames += 1
                 pos = after
         except ConnectionFault as fault:
             self.fail(fault.code, fault.reason)

@@ -17,7 +17,8 @@ cdef class Adapter:
     cdef public ReadBuffer buffer
     cdef public TcpMetrics tcp
     cdef public object ended, transport
-    cdef public double opened_s
+    cdef public double opened_s, progress_s, whole_s
+    cdef public long long frames_before, sent_before
     cdef public bytes tail
     cdef public bint shutting
 

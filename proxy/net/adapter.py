@@ -54,11 +54,15 @@ class Adapter:
         "buffer",
         "conn",
         "ended",
+        "frames_before",
         "opened_s",
+        "progress_s",
+        "sent_before",
         "shutting",
         "tail",
         "tcp",
         "transport",
+        "whole_s",
     )
 
     def __init__(
@@ -77,6 +81,12 @@ class Adapter:
         self.transport: Any = None
         self.shutting = False
         self.opened_s = monotonic()
+        # For whoever sweeps: DATA frames sent at its last look, and when that last changed.
+        self.sent_before = 0
+        self.progress_s = self.opened_s
+        # The same for what comes in: whole frames, and when the last one was there.
+        self.frames_before = 0
+        self.whole_s = self.opened_s
 
     # ---- asyncio's side
 

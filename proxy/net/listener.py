@@ -16,6 +16,8 @@ from proxy.relay.relay import Relay
 BACKLOG = 1024
 # A client that sends a preface or a frame so slowly holds memory for nothing (slow loris).
 _PARTIAL_S = 10.0
+# A client that leaves all its windows shut for this long, with responses waiting, will not open them again.
+_STALLED_S = 300.0
 # After the drain is announced the listener stays open so long: what is in its backlog is accepted, not reset.
 _BACKLOG_S = 0.1
 
@@ -74,11 +76,27 @@ class Listener:
                 conn.drain(now)
             if conn.drain_at_s and now >= conn.drain_at_s:
                 conn.refuse_more()
-            elif (not conn.peer_settings_seen or adapter.tail or conn.assembling) and now - conn.now > _PARTIAL_S:
+            elif self._is_stalled(adapter, now) or self._is_stuck(adapter, now):
                 adapter.abort()
             elif self._is_idle(conn, now) or self._is_old(adapter, now):
                 conn.drain(now)
         flush(self.relay.flushes)
+
+    def _is_stuck(self, adapter: Adapter, now: float) -> bool:
+        """Whether the preface, a frame or a header block has been incomplete for too long, however it dribbles in."""
+        conn = adapter.conn
+        partial = not conn.peer_settings_seen or adapter.tail or conn.assembling
+        if not partial or conn.frames != adapter.frames_before:
+            adapter.frames_before = conn.frames
+            adapter.whole_s = now
+        return now - adapter.whole_s > _PARTIAL_S
+
+    def _is_stalled(self, adapter: Adapter, now: float) -> bool:
+        conn = adapter.conn
+        if not conn.waiting or conn.guard.data_sent != adapter.sent_before:
+            adapter.sent_before = conn.guard.data_sent
+            adapter.progress_s = now
+        return now - adapter.progress_s > _STALLED_S
 
     def _is_idle(self, conn: Downstream, now: float) -> bool:
         return conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s

@@ -9,6 +9,7 @@ from __future__ import annotations
 from proxy.codec.fields import encode_field
 
 ERROR_HEADER = b"gossamer-error"
+_MAX_DETAIL = 200
 
 
 class Failure:
@@ -48,17 +49,21 @@ def grpc_status_of_http(status: int) -> int:
     return _GRPC_OF_HTTP.get(status, 2)
 
 
+def describe(failure: Failure, detail: str) -> str:
+    """The text for a person; `detail` may come from the network, so it is cut short."""
+    return f"gossamer: {failure.text}: {detail[:_MAX_DETAIL]}" if detail else f"gossamer: {failure.text}"
+
+
 def encode_message(text: str) -> bytes:
-    """Percent-encode a grpc-message (gRPC over HTTP/2, Percent-Encoded): all but printable ASCII, and the percent sign."""
+    """Percent-encode a grpc-message (gRPC over HTTP/2): all but printable ASCII, and the percent sign."""
     plain = [bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text.encode()]
     return b"".join(plain)
 
 
 def encode_grpc_trailers(failure: Failure, detail: str) -> bytes:
-    text = f"{failure.text}: {detail}" if detail else failure.text
     return (
         encode_field(b"grpc-status", str(failure.grpc_status).encode())
-        + encode_field(b"grpc-message", encode_message(f"gossamer: {text}"))
+        + encode_field(b"grpc-message", encode_message(describe(failure, detail)))
         + encode_field(ERROR_HEADER, failure.reason.encode())
     )
 
@@ -71,7 +76,7 @@ def encode_grpc_response(failure: Failure, detail: str) -> bytes:
 
 def encode_http_response(failure: Failure, detail: str) -> tuple[bytes, bytes]:
     """Header block and body."""
-    body = f"gossamer: {failure.text}{': ' if detail else ''}{detail}\n".encode()
+    body = (describe(failure, detail) + "\n").encode()
     block = (
         encode_field(b":status", str(failure.http_status).encode())
         + encode_field(b"content-type", b"text/plain; charset=utf-8")

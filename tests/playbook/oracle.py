@@ -26,7 +26,7 @@ class Message:
 
 
 class Oracle:
-    """`outbox` holds bytes for the proxy; `received` the messages by stream; `hold` keeps the credits back."""
+    """`outbox` holds bytes for the proxy; `received` the messages by stream."""
 
     def __init__(self, is_client: bool, rng: random.Random) -> None:
         config = h2.config.H2Configuration(client_side=is_client, header_encoding=False)
@@ -37,7 +37,7 @@ class Oracle:
         self.sending: dict[int, tuple[Message, int]] = {}
         self.uncredited: list[tuple[int, int]] = []
         self.resets: dict[int, int] = {}
-        self.hold = False
+        self.heard: list[h2.events.Event] = []
 
     def outbox(self) -> bytes:
         return self.conn.data_to_send()
@@ -56,6 +56,7 @@ class Oracle:
             elif isinstance(event, h2.events.StreamReset):
                 self.resets[event.stream_id] = event.error_code
             assert not isinstance(event, h2.events.ConnectionTerminated), event
+            self.heard.append(event)
 
     def start(self, stream_id: int, message: Message) -> None:
         """Send the headers; the rest follows with `step`."""

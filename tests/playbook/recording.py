@@ -22,8 +22,9 @@ class Tape:
     def __init__(self) -> None:
         self.heard: list[bytes] = []
 
-    def hear(self, data: bytes) -> None:
+    def hear(self, data: bytes) -> list[bytes]:
         self.heard.append(data)
+        return [data]
 
 
 class Recorder:
@@ -83,8 +84,13 @@ class Recorder:
     def control(self) -> None:
         wire = self.rng.choice([self.down, *self.ups])
         voice = wire.voice
-        window = {4: self.rng.choice([0, 100, 65_535, 200_000])}
-        self.say(wire, self.rng.choice([voice.ping(), voice.settings(window), voice.window(0, 1_000), voice.settings({})]))
+        way = self.rng.randrange(3)
+        if way == 0:
+            self.say(wire, voice.ping())
+        elif way == 1:
+            self.say(wire, voice.settings({4: self.rng.choice([0, 100, 65_535, 200_000])}))
+        else:
+            self.say(wire, voice.window(0, 1_000))
 
     def leave(self) -> None:
         wire = self.rng.choice([self.down, *self.ups])
