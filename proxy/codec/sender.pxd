@@ -16,6 +16,9 @@ cdef int IDLE, OPEN, CLOSED
 cdef long long _MAX_UNSENT_BYTES
 cdef int _MAX_LIMBO
 
+@cython.locals(chunk=bytes, part=bytes, parts=list, size=Py_ssize_t)
+cpdef bytes take_chunk(queue, long long room)
+
 cdef class Sender:
     cdef public Limits limits
     cdef public list flushes

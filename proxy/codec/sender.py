@@ -23,7 +23,28 @@ from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 # Streams that we reset and whose peer may not know yet: frames for them are dropped, not faults.
 _MAX_LIMBO = 1_000
-_MAX_UNSENT_BYTES = 256 * 1024
+_MAX_UNSENT_BYTES = 64 * 1024
+
+
+def take_chunk(queue: deque[bytes], room: int) -> bytes:
+    """Up to `room` bytes off the front of the queue, as one piece.
+
+    Pieces are joined, since a receiver that credits each frame would else be sent ever smaller ones: every window that
+    cuts a piece in two would leave its parts for good (the silly window syndrome, RFC 813).
+    """
+    chunk = queue.popleft()
+    if len(chunk) < room and queue:
+        parts = [chunk]
+        size = len(chunk)
+        while queue and size < room:
+            part = queue.popleft()
+            parts.append(part)
+            size += len(part)
+        chunk = b"".join(parts)
+    if len(chunk) > room:
+        queue.appendleft(chunk[room:])
+        chunk = chunk[:room]
+    return chunk
 
 
 class Sender:
@@ -212,17 +233,11 @@ class Sender:
         if queue is None:
             return True
         while queue:
-            chunk = queue[0]
-            size = len(chunk)
             room = min(stream.send_window, self.send_window, DEFAULT_MAX_FRAME_BYTES)
             if room <= 0 or budget <= 0 or self.blocked or self.unsent > _MAX_UNSENT_BYTES:
                 return False
-            if size > room:
-                queue[0] = chunk[room:]
-                chunk = chunk[:room]
-                size = room
-            else:
-                queue.popleft()
+            chunk = take_chunk(queue, room)
+            size = len(chunk)
             budget -= size
             self._write_data(stream, chunk, size, stream.queue_end and not queue and stream.queue_trailers is None)
             if stream.queue is None:

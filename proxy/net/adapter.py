@@ -18,7 +18,7 @@ from proxy.metrics.handles import TcpMetrics
 from proxy.net.log import log_bug
 
 READ_BUFFER_BYTES = 128 * 1024
-_HIGH_WATER_BYTES = 256 * 1024
+_HIGH_WATER_BYTES = 64 * 1024
 # How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
 _LINGER_S = 1.0
 

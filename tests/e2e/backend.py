@@ -157,9 +157,9 @@ def handlers(echo: Echo) -> Any:
     return grpc.method_handlers_generic_handler("e2e.Echo", table)
 
 
-async def serve(name: str, port: int, max_concurrent_streams: int) -> None:
-    limit = [("grpc.max_concurrent_streams", max_concurrent_streams)] if max_concurrent_streams else []
-    server = grpc.aio.server(options=[*OPTIONS, *limit])
+async def serve(name: str, port: int, options: dict[str, int]) -> None:
+    given = [(f"grpc.{option}", value) for option, value in options.items() if value]
+    server = grpc.aio.server(options=[*OPTIONS, *given])
     server.add_generic_rpc_handlers((handlers(Echo(name)),))
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
@@ -174,9 +174,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--max-concurrent-streams", type=int, default=0)
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.name, arguments.port, arguments.max_concurrent_streams))
+    parser.add_argument("--max_concurrent_streams", type=int)
+    parser.add_argument("--max_connection_age_ms", type=int)
+    arguments = vars(parser.parse_args())
+    asyncio.run(serve(arguments.pop("name"), arguments.pop("port"), arguments))
 
 
 if __name__ == "__main__":

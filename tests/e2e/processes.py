@@ -125,10 +125,10 @@ class Process:
 class GrpcBackend(Process):
     """`backend.py` as a process: a real grpcio server, under a name of its own, that can be stopped and killed."""
 
-    def __init__(self, name: str, port: int = 0, max_concurrent_streams: int = 0) -> None:
+    def __init__(self, name: str, port: int = 0, **options: int) -> None:
         script = str(Path(__file__).with_name("backend.py"))
-        limit = ["--max-concurrent-streams", str(max_concurrent_streams)] if max_concurrent_streams else []
-        super().__init__([sys.executable, script, "--name", name, "--port", str(port), *limit])
+        given = [f"--{option}={value}" for option, value in options.items()]
+        super().__init__([sys.executable, script, "--name", name, "--port", str(port), *given])
         self.name = name
         line = self.read_line()
         if not line.isdigit():

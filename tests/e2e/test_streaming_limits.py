@@ -133,8 +133,8 @@ def test_256_mib_to_a_slow_server_in_bounded_memory(window: int) -> None:
 def test_99_stalled_clients_do_not_stall_the_hundredth(window: int) -> None:
     """All 100 streams share one upstream connection.
 
-    What the proxy may hold for them: 64 KiB a stream, 4 MiB of grown windows, and 64 KiB for each client's socket that is
-    not yet counted as drained: 17 MB; the rest of the limit is the allocator's.
+    What the proxy may hold for them: 64 KiB a stream, 4 MiB of grown windows, and 64 KiB that each client's socket did
+    not take yet: 17 MB; the rest of the limit is the allocator's.
     """
     size = 128 * MIB
     with ExitStack() as stack:

@@ -48,7 +48,7 @@ def reset_streams(proxy: Proxy, count: int) -> None:
     """Requests that the client resets in the middle of their answers."""
     with Client(proxy.address) as client:
         for _ in range(count):
-            stream = client.request("/bytes/1000000")
+            stream = client.request("/bytes/100000000")
             while (frame := client.receive()) is not None and frame.kind != DATA:
                 assert frame.kind != RST_STREAM
             client.credit(0, 65535)
