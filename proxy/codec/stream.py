@@ -10,10 +10,7 @@ bytes on, has drained. So at most `window_target` bytes of a stream ever wait in
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from proxy.codec.connection import Connection
+from typing import Any
 
 IDLE = 0
 OPEN = 1
@@ -42,7 +39,7 @@ class Stream:
         "wire_id",
     )
 
-    def __init__(self, conn: Connection, stream_id: int, send_window: int, recv_window: int, now: float) -> None:
+    def __init__(self, conn: Any, stream_id: int, send_window: int, recv_window: int, now: float) -> None:
         self.conn = conn
         self.id = stream_id
         self.wire_id = stream_id.to_bytes(4, "big")

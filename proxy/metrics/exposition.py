@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
+from proxy.metrics.families import Counters, Gauge, Samples
 from proxy.metrics.handles import LATENCY_BOUNDS_MS, HttpMetrics, TcpMetrics, outcome_labels
 from proxy.metrics.labels import Labels, encode_labels
-from proxy.metrics.registry import Counters, Gauge, Samples
 
 CHUNK_CHARS = 16_384
 

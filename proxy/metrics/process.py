@@ -9,7 +9,8 @@ import os
 import time
 from collections.abc import Callable
 
-from proxy.metrics.registry import Registry, Samples
+from proxy.metrics.families import Samples
+from proxy.metrics.registry import Registry
 
 STAT_AFTER_NAME = 2  # fields of /proc/PID/stat are counted from 1; the first two end at the name's closing parenthesis
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from proxy.metrics.families import Samples
 from proxy.metrics.labels import Labels
-from proxy.metrics.registry import Registry, Samples
+from proxy.metrics.registry import Registry
 
 
 class EndpointState(NamedTuple):

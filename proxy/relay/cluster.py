@@ -7,13 +7,10 @@ all that follow fail at once until one is (Linkerd's fail-fast).
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.p2c import Balancer
-
-if TYPE_CHECKING:
-    from proxy.relay.exchange import Exchange
+from proxy.relay.pending import Pending
 
 MAX_WAITING = 1_000
 
@@ -28,7 +25,7 @@ class Cluster:
         self.balancer = balancer
         self.failfast_s = failfast_s
         self.deserted_since_s = now
-        self.waiting: OrderedDict[Exchange, None] = OrderedDict()
+        self.waiting: OrderedDict[Pending, None] = OrderedDict()
 
     def fails_fast(self, now: float) -> bool:
         return self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s

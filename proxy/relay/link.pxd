@@ -4,6 +4,9 @@ from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.client cimport Client
 from proxy.relay.cluster cimport Cluster
 
+cdef class Carrier(Client):
+    cpdef retire(self, double now)
+
 @cython.final
 cdef class Link:
     cdef public Cluster cluster
@@ -12,13 +15,13 @@ cdef class Link:
     cdef public bint dialling, removed
     cdef public int failures
     cdef public double connect_timeout_s
-    cdef public Client current
+    cdef public Carrier current
     cdef public list conns
-    @cython.locals(conn=Client)
-    cpdef Client take(self)
+    @cython.locals(conn=Carrier)
+    cpdef Carrier take(self)
     cpdef dial_more(self)
     cpdef bint park(self, exchange) except -1
-    cpdef attach(self, Client conn, double now)
-    cpdef detach(self, Client conn, double now)
+    cpdef attach(self, Carrier conn, double now)
+    cpdef detach(self, Carrier conn, double now)
     cpdef serve(self, double now)
     cpdef scatter(self, double now)

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
+from proxy.codec.client import Client
 from proxy.relay.cluster import MAX_WAITING, Cluster
-
-if TYPE_CHECKING:
-    from proxy.relay.exchange import Exchange
-    from proxy.relay.upstream import Upstream
+from proxy.relay.pending import Pending
 
 MAX_CONNECTIONS = 16
 # Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at
 # 10,000/s.
 REPLACE_AT_ID = 2**30
+
+
+class Carrier(Client):
+    """A connection to the endpoint, as its link sees it."""
+
+    __slots__ = ()
+
+    def retire(self, now: float) -> None:
+        """Take no more streams; finish what is open."""
+        raise NotImplementedError
 
 
 class Link:
@@ -48,12 +55,12 @@ class Link:
         self.removed = False
         self.failures = 0
         self.connect_timeout_s = 1.0
-        self.current: Upstream | None = None
-        self.conns: list[Upstream] = []
-        self.waiting: OrderedDict[Exchange, None] = OrderedDict()
+        self.current: Carrier | None = None
+        self.conns: list[Carrier] = []
+        self.waiting: OrderedDict[Pending, None] = OrderedDict()
         endpoint.link = self
 
-    def take(self) -> Upstream | None:
+    def take(self) -> Carrier | None:
         """A connection with room for one more stream."""
         conn = self.current
         if conn is not None and conn.has_room():
@@ -75,14 +82,14 @@ class Link:
             self.dialling = True
             self.dial(self)
 
-    def park(self, exchange: Exchange) -> bool:
+    def park(self, exchange: Pending) -> bool:
         """Wait for room; False where too many wait already."""
         if len(self.waiting) >= MAX_WAITING:
             return False
         self.waiting[exchange] = None
         return True
 
-    def attach(self, conn: Upstream, now: float) -> None:
+    def attach(self, conn: Carrier, now: float) -> None:
         """A connection is established: the peer's SETTINGS have come."""
         self.dialling = False
         if self.removed:
@@ -96,7 +103,7 @@ class Link:
         self.cluster.set_ready(self.endpoint, True, now)
         self.serve(now)
 
-    def detach(self, conn: Upstream, now: float) -> None:
+    def detach(self, conn: Carrier, now: float) -> None:
         """The connection takes no more streams."""
         if conn not in self.conns:
             return

@@ -8,17 +8,14 @@ metrics.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from proxy.balance.endpoint import Endpoint
 from proxy.codec.headers import HeaderBlock
 from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import Cluster
 from proxy.relay.failure import Failure
-
-if TYPE_CHECKING:
-    from proxy.codec.connection import Connection
-    from proxy.relay.exchange import Exchange
+from proxy.relay.pending import Pending
 
 _MAX_DECISIONS = 1_000
 # Timeouts are exact to a tick: one coarse sweep instead of a timer per request.
@@ -72,8 +69,8 @@ class Relay:
         self.tally = tally
         self.epoch = 0
         self.decisions: dict[tuple[bytes, bytes], Decision] = {}
-        self.flushes: list[Connection] = []
-        self.deadlines: dict[int, set[Exchange]] = {}
+        self.flushes: list[Any] = []
+        self.deadlines: dict[int, set[Pending]] = {}
         self.last_tick = 0
 
     def forget_decisions(self) -> None:
@@ -106,7 +103,7 @@ class Relay:
 
     # ---- timeouts
 
-    def add_deadline(self, exchange: Exchange, at_s: float) -> int:
+    def add_deadline(self, exchange: Pending, at_s: float) -> int:
         """Call `exchange.deadline_passed` at the first tick after `at_s`; returns the tick, for `remove_deadline`."""
         tick = max(int(at_s / TICK_S) + 1, self.last_tick + 1)
         bucket = self.deadlines.get(tick)
@@ -115,7 +112,7 @@ class Relay:
         bucket.add(exchange)
         return tick
 
-    def remove_deadline(self, exchange: Exchange, tick: int) -> None:
+    def remove_deadline(self, exchange: Pending, tick: int) -> None:
         bucket = self.deadlines.get(tick)
         if bucket is not None:
             bucket.discard(exchange)

@@ -1,15 +1,14 @@
 cimport cython
 
-from proxy.codec.client cimport Client
 from proxy.codec.headers cimport HeaderBlock
 from proxy.codec.stream cimport Stream
 from proxy.relay.exchange cimport Exchange
-from proxy.relay.link cimport Link
+from proxy.relay.link cimport Carrier, Link
 from proxy.relay.relay cimport Relay
 
 cdef long long REPLACE_AT_ID
 
-cdef class Upstream(Client):
+cdef class Upstream(Carrier):
     cdef public Relay relay
     cdef public Link link
     cdef public bint attached, replacing, retired

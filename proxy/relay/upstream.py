@@ -5,17 +5,16 @@ Owns what concerns the endpoint as a whole: its GOAWAY, its loss, and its replac
 
 from __future__ import annotations
 
-from proxy.codec.client import Client
 from proxy.codec.headers import HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import Stream
 from proxy.relay.exchange import Exchange
 from proxy.relay.failure import UPSTREAM_FAULT, UPSTREAM_LOST
-from proxy.relay.link import REPLACE_AT_ID, Link
+from proxy.relay.link import REPLACE_AT_ID, Carrier, Link
 from proxy.relay.relay import Relay
 
 
-class Upstream(Client):
+class Upstream(Carrier):
     """`attached` while new streams may be opened; once `retired` it finishes what it has and closes."""
 
     __slots__ = ("attached", "link", "relay", "replacing", "retired")
@@ -33,7 +32,7 @@ class Upstream(Client):
         if self.next_id >= REPLACE_AT_ID and not self.replacing:
             self.replacing = True
             self.link.dial_more()
-        return Client.open(self, opened_s)
+        return Carrier.open(self, opened_s)
 
     # ---- events
 
@@ -95,7 +94,7 @@ class Upstream(Client):
             self.close()
 
     def unblock(self) -> None:
-        Client.unblock(self)
+        Carrier.unblock(self)
         if self.attached:
             self.link.serve(self.now)
 

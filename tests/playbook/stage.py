@@ -1,4 +1,4 @@
-"""The stage of the playbook: one relay, clusters, and connections whose other ends are voices. No socket, no real clock.
+"""The stage of the playbook: one relay, and connections whose other ends are voices. No socket, no real clock.
 
 The bytes move as `proxy.net.adapter` moves them: all output of a flush at once, a peer that does not read blocks the
 connection above the high-water mark. Whatever a script does, `finish` holds the books against each other at its end.
@@ -7,7 +7,6 @@ connection above the high-water mark. Whatever a script does, `finish` holds the
 from __future__ import annotations
 
 import random
-
 from typing import Any
 
 from proxy.balance.endpoint import Endpoint
@@ -176,9 +175,7 @@ class Stage:
         wire: Wire = up.conn.io
         return wire, up.id
 
-    def request(
-        self, down: Wire, pairs: Headers = GRPC_REQUEST, body: bytes | None = None, end: bool = True
-    ) -> int:
+    def request(self, down: Wire, pairs: Headers = GRPC_REQUEST, body: bytes | None = None, end: bool = True) -> int:
         """A new stream: headers, and `body` where there is one. Returns its id."""
         voice = down.voice
         stream_id = voice.next_id
@@ -232,5 +229,3 @@ def say_body(voice: Voice, stream_id: int, body: bytes, end: bool) -> bytes:
     step = 16_384
     pieces = [body[at : at + step] for at in range(0, len(body), step)]
     return b"".join(voice.data(stream_id, piece, end and at == len(pieces) - 1) for at, piece in enumerate(pieces))
-
-

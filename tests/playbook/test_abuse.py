@@ -6,7 +6,6 @@ import tracemalloc
 
 import pytest
 
-from tests.playbook.conftest import MakeStage
 from tests.playbook.stage import Stage, Wire
 from tests.playbook.voice import GET_REQUEST, GRPC_OK, GRPC_REQUEST, GRPC_RESPONSE, OK
 
@@ -96,7 +95,7 @@ def test_ten_thousand_short_calls_close_nothing(stage: Stage) -> None:
         one = stage.request(down)
         up, there = stage.where(down, one)
         stage.now += 0.002
-        up.feed(up.voice.headers(there, GRPC_RESPONSE + [("grpc-status", "0")], end=True))
+        up.feed(up.voice.headers(there, [*GRPC_RESPONSE, ("grpc-status", "0")], end=True))
         for wire in (down, up):
             wire.voice.heard.clear()
             wire.voice.ended.clear()

@@ -108,7 +108,13 @@ def test_ids_run_out_without_losing_a_request(make_stage: MakeStage, end_first: 
     old = stage.connect(link, next_id=2**31 - 9)
     down = stage.client()
     ids = [stage.request(down, body=b"%d" % at) for at in range(12)]
-    assert [heard.stream_id for heard in old.hear("HEADERS")] == [LAST_ID - 8, LAST_ID - 6, LAST_ID - 4, LAST_ID - 2, LAST_ID]
+    assert [heard.stream_id for heard in old.hear("HEADERS")] == [
+        LAST_ID - 8,
+        LAST_ID - 6,
+        LAST_ID - 4,
+        LAST_ID - 2,
+        LAST_ID,
+    ]
     assert stage.dialled == [link]
     if end_first:
         for there in range(LAST_ID - 8, LAST_ID + 1, 2):

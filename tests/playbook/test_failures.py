@@ -75,7 +75,7 @@ def test_an_endpoint_that_breaks_the_rules_of_one_stream(stage: Stage) -> None:
     assert [heard.code for heard in up.hear("RST_STREAM", there)] == [1]
     assert not up.lost
     up, there = stage.where(down, two)
-    up.feed(up.voice.headers(there, GRPC_RESPONSE + [("grpc-status", "0")], end=True))
+    up.feed(up.voice.headers(there, [*GRPC_RESPONSE, ("grpc-status", "0")], end=True))
     assert stage.faults() == {("upstream", "connection-specific field"): 1}
     stage.check_idle()
 
@@ -119,7 +119,7 @@ def test_a_waiting_request_is_served_with_its_body_once_an_endpoint_is_ready(mak
     down.feed(down.voice.data(one, b"b", end=True))
     up = stage.connect(stage.dialled[0])
     assert up.body(1) == b"ab"
-    up.feed(up.voice.headers(1, GRPC_RESPONSE + [("grpc-status", "0")], end=True))
+    up.feed(up.voice.headers(1, [*GRPC_RESPONSE, ("grpc-status", "0")], end=True))
     assert down.hear("HEADERS", one)[0].end
     stage.advance(5)
     assert not stage.failures()
@@ -162,7 +162,7 @@ def test_after_the_endpoints_are_back_requests_wait_again(make_stage: MakeStage)
     one = stage.request(down)
     assert not down.hear("HEADERS", one)
     up = stage.connect(stage.dialled[0])
-    up.feed(up.voice.headers(1, GRPC_RESPONSE + [("grpc-status", "0")], end=True))
+    up.feed(up.voice.headers(1, [*GRPC_RESPONSE, ("grpc-status", "0")], end=True))
     assert down.hear("HEADERS", one)[0].header("grpc-status") == "0"
 
 

@@ -232,7 +232,9 @@ def test_a_stream_that_is_cancelled_while_it_waits_leaves_nothing(stage: Stage) 
     for stream_id in ids:
         up, there = stage.where(down, stream_id)
         voice = up.voice
-        up.feed(voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"x" * 99) + voice.headers(there, GRPC_OK, end=True))
+        up.feed(
+            voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"x" * 99) + voice.headers(there, GRPC_OK, end=True)
+        )
     assert stage.pending() == [0, 0]
     assert len(down.conn.waiting) == 10
     for stream_id in ids[:5]:

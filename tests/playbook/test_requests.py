@@ -19,7 +19,9 @@ def test_a_unary_call(stage: Stage) -> None:
     assert up.body(there) == b"question"
     assert dict(up.hear("HEADERS", there)[0].headers) == dict(GRPC_REQUEST)
     voice = up.voice
-    up.feed(voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"answer") + voice.headers(there, GRPC_OK, end=True))
+    up.feed(
+        voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"answer") + voice.headers(there, GRPC_OK, end=True)
+    )
     first, last = down.hear("HEADERS", one)
     assert (first.headers, last.headers) == (GRPC_RESPONSE, GRPC_OK)
     assert down.body(one) == b"answer"
@@ -31,7 +33,7 @@ def test_a_trailers_only_response(stage: Stage) -> None:
     down = stage.client()
     one = stage.request(down)
     up, there = stage.where(down, one)
-    up.feed(up.voice.headers(there, GRPC_RESPONSE + [("grpc-status", "5")], end=True))
+    up.feed(up.voice.headers(there, [*GRPC_RESPONSE, ("grpc-status", "5")], end=True))
     (only,) = down.hear("HEADERS", one)
     assert only.end
     assert only.header("grpc-status") == "5"
@@ -42,7 +44,9 @@ def test_interim_responses_come_before_the_final_one(stage: Stage) -> None:
     down = stage.client()
     one = stage.request(down, GET_REQUEST)
     up, there = stage.where(down, one)
-    up.feed(up.voice.headers(there, [(":status", "100")]) + up.voice.headers(there, [(":status", "103"), ("link", "a")]))
+    up.feed(
+        up.voice.headers(there, [(":status", "100")]) + up.voice.headers(there, [(":status", "103"), ("link", "a")])
+    )
     up.feed(up.voice.headers(there, OK, end=True))
     assert [heard.header(":status") for heard in down.hear("HEADERS", one)] == ["100", "103", "200"]
     stage.check_idle()
@@ -146,7 +150,9 @@ def test_trailers_wait_behind_the_body(stage: Stage) -> None:
     one = stage.request(down)
     up, there = stage.where(down, one)
     voice = up.voice
-    up.feed(voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"x" * 50) + voice.headers(there, GRPC_OK, end=True))
+    up.feed(
+        voice.headers(there, GRPC_RESPONSE) + voice.data(there, b"x" * 50) + voice.headers(there, GRPC_OK, end=True)
+    )
     assert len(down.hear("HEADERS", one)) == 1
     down.feed(down.voice.window(one, 49))
     assert len(down.hear("HEADERS", one)) == 1
@@ -232,7 +238,9 @@ def test_not_modified_may_announce_a_length(stage: Stage) -> None:
     down = stage.client()
     one = stage.request(down, GET_REQUEST)
     up, there = stage.where(down, one)
-    up.feed(up.voice.headers(there, [(":status", "304"), ("content-length", "9")]) + up.voice.data(there, b"", end=True))
+    up.feed(
+        up.voice.headers(there, [(":status", "304"), ("content-length", "9")]) + up.voice.data(there, b"", end=True)
+    )
     assert not down.hear("RST_STREAM")
     assert one in down.voice.ended
     stage.check_idle()

@@ -181,9 +181,7 @@ class Voice:
         assert isinstance(frame, GoAwayFrame), f"unexpected {frame}"
         assert self.goaway_last is None or frame.last_stream_id <= self.goaway_last, "GOAWAY took a refusal back"
         self.goaway_last = frame.last_stream_id
-        return Heard(
-            "GOAWAY", 0, code=frame.error_code, number=frame.last_stream_id, data=bytes(frame.additional_data)
-        )
+        return Heard("GOAWAY", 0, code=frame.error_code, number=frame.last_stream_id, data=bytes(frame.additional_data))
 
     def _block(self, frame: HeadersFrame | ContinuationFrame) -> Heard | None:
         if isinstance(frame, HeadersFrame):

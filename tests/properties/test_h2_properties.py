@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from proxy.codec.limits import Limits
 from proxy.relay.downstream import Downstream
 from proxy.relay.upstream import Upstream
+from tests.playbook.chaos import run
 from tests.playbook.mutation import mutate
 from tests.playbook.oracle import Message, Oracle, Pairs
 from tests.playbook.recording import play, record
@@ -39,7 +40,9 @@ def make_body(size: int, seed: int) -> bytes:
 
 def make_message(plan: tuple[Pairs, int, Pairs], head: Pairs, last: Pairs, seed: int) -> Message:
     fields, size, trailers = plan
-    return Message([*head, *GRPC, *fields], make_body(size, seed)[:size], [*last, *trailers] if last or trailers else [])
+    return Message(
+        [*head, *GRPC, *fields], make_body(size, seed)[:size], [*last, *trailers] if last or trailers else []
+    )
 
 
 class Conversation:
@@ -168,3 +171,9 @@ def test_mutated_conversations_end_in_a_code_or_go_on(seed: int, steps: int, mut
 def test_garbage_ends_in_a_code_or_waits_for_more(garbage: bytes, opened: bool) -> None:
     recording = record(1, 1) if opened else []
     play([*recording, (0, garbage), (1, garbage)])
+
+
+@settings(deadline=None)
+@given(SEEDS, st.sampled_from([20, 100, 300]))
+def test_chaos_leaves_the_books_even(seed: int, steps: int) -> None:
+    run(seed, steps)

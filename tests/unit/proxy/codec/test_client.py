@@ -26,7 +26,9 @@ def test_the_opening_turns_push_off() -> None:
     conn = NotedClient()
     conn.start()
     data = conn.take()
-    assert data.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00")
+    assert data.startswith(
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x18\x04\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00"
+    )
 
 
 def test_ids_are_odd_and_rise(talk: Talk) -> None:
@@ -122,7 +124,9 @@ def test_no_room_when_closed_or_behind_a_socket_that_takes_nothing(talk: Talk) -
 @pytest.mark.parametrize(("status", "length"), [("304", "99"), ("204", "99")])
 def test_a_response_without_a_body_may_announce_one(talk: Talk, status: str, length: str) -> None:
     request(talk)
-    talk.say(talk.voice.headers(1, [(":status", status), ("content-length", length)]) + talk.voice.data(1, b"", end=True))
+    talk.say(
+        talk.voice.headers(1, [(":status", status), ("content-length", length)]) + talk.voice.data(1, b"", end=True)
+    )
     assert talk.events[-1] == ("closed", 1)
 
 

