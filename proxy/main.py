@@ -99,7 +99,8 @@ class Proxy:
             await self._listen()
         except OSError as error:
             listen = self.config.listen
-            log(f"cannot listen on {listen}: {error.strerror or error}; choose another address, or end what uses it")
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            log(f"cannot listen on {listen}: {reason}; choose another address, or end what uses it")
             return 1
         except ConfigError as error:
             log(str(error))

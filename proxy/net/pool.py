@@ -13,19 +13,19 @@ from time import monotonic
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import Adapter, ReadBuffer, describe, tune_socket
+from proxy.net.log import log
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
+from proxy.route.model import join_host_port
 
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 10.0
 _BACKOFF_FACTOR = 1.6
-# A connection that lasted this long was a good one: the next is dialled at once.
-_GOOD_S = 5.0
 
 
 class Pool:
-    """One per direction. `last_error` of an address says why its latest dial failed, for messages."""
+    """One per direction."""
 
     def __init__(
         self, relay: Relay, limits: Limits, buffer: ReadBuffer, tcp: TcpMetrics, user_timeout_s: float
@@ -36,7 +36,6 @@ class Pool:
         self.tcp = tcp
         self.user_timeout_s = user_timeout_s
         self.adapters: set[Adapter] = set()
-        self.last_error: dict[tuple[str, int], str] = {}
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -79,9 +78,16 @@ class Pool:
         self.loop.call_later(link.connect_timeout_s, self._expect_settings, adapter, conn)
 
     def _expect_settings(self, adapter: Adapter, conn: Upstream) -> None:
-        if not conn.peer_settings_seen and adapter.transport is not None:
+        link = conn.link
+        if adapter.transport is None:
+            return
+        if not conn.peer_settings_seen:
             conn.fault = "no HTTP/2 SETTINGS from the endpoint"
             adapter.abort()
+        elif link.failures:
+            # It lasts, so the next one is dialled at once.
+            link.failures = 0
+            log(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
 
     def _ended(self, adapter: Adapter, error: str) -> None:
         self.adapters.discard(adapter)
@@ -90,13 +96,14 @@ class Pool:
         link = conn.link
         if not conn.peer_settings_seen:
             self._failed(link, conn.fault or error or "closed before any HTTP/2 SETTINGS")
-        elif monotonic() - adapter.opened_s >= _GOOD_S:
-            link.failures = 0
-        else:
+        elif monotonic() - adapter.opened_s < link.connect_timeout_s:
             link.failures += 1
 
     def _failed(self, link: Link, error: str) -> None:
-        self.last_error[link.endpoint.address] = error
+        where = f"{join_host_port(*link.endpoint.address)}: {error}"
+        if link.failures == 0 and not link.removed:
+            log(f"endpoint {where}; dialled again until it answers")
+        link.cluster.last_error = where
         link.failures += 1
         link.dialling = False
         if not link.conns:
@@ -105,7 +112,6 @@ class Pool:
     def remove(self, link: Link, now: float) -> None:
         """The endpoint is no longer wanted: what it is doing it finishes."""
         link.removed = True
-        self.last_error.pop(link.endpoint.address, None)
         for conn in list(link.conns):
             conn.retire(now)
         link.scatter(now)

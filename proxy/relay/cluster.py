@@ -18,14 +18,19 @@ MAX_WAITING = 1_000
 class Cluster:
     """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready."""
 
-    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "name", "waiting")
+    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "last_error", "name", "waiting")
 
     def __init__(self, name: str, balancer: Balancer, failfast_s: float, now: float) -> None:
         self.name = name
         self.balancer = balancer
         self.failfast_s = failfast_s
+        # Why the latest dial of an endpoint failed, for whoever gets an error.
+        self.last_error = ""
         self.deserted_since_s = now
         self.waiting: OrderedDict[Pending, None] = OrderedDict()
+
+    def describe(self) -> str:
+        return f"{self.name} ({self.last_error})" if self.last_error else self.name
 
     def fails_fast(self, now: float) -> bool:
         return self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s

@@ -136,7 +136,7 @@ class Exchange:
         if self.tried:
             self.refuse(now)
         elif cluster.fails_fast(now):
-            self.fail(NO_ENDPOINT, cluster.name, now)
+            self.fail(NO_ENDPOINT, cluster.describe(), now)
         elif len(cluster.waiting) >= MAX_WAITING:
             self.fail(OVERLOAD, cluster.name, now)
         else:
@@ -344,7 +344,7 @@ class Exchange:
             self.fail(TIMEOUT, "", now)
         else:
             cluster = self.decision.cluster
-            self.fail(NO_ENDPOINT if self.endpoint is None else OVERLOAD, cluster.name if cluster else "", now)
+            self.fail(NO_ENDPOINT if self.endpoint is None else OVERLOAD, cluster.describe() if cluster else "", now)
 
     def fail(self, failure: Failure, detail: str, now: float) -> None:
         """End the request by a row of the table."""

@@ -6,12 +6,14 @@ Owns what the proxy and the gRPC backends have in common. Every process ends wit
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Self
@@ -24,12 +26,20 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 
 
-def free_port() -> int:
-    """A TCP port that nothing listens on now; for the one who must name its port before it starts."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """A TCP port that nothing listens on now, for the one who must name it before it starts; `count` in a row.
+
+    Below those that the kernel gives to outgoing connections, so that none of these takes it meanwhile.
+    """
+    while True:
+        first = random.randrange(10_000, 32_000)
+        try:
+            with ExitStack() as stack:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind((HOST, port))
+                return first
+        except OSError:
+            continue
 
 
 def nghttp2(command: str) -> str:

@@ -60,7 +60,7 @@ class Proxy(Process):
         until: str = "/ready",
     ) -> None:
         self.until = until
-        self.port, self.admin_port = port or free_port(), free_port()
+        self.port, self.admin_port = port or free_port(), free_port(4)  # each worker has its own
         self.address, self.admin = f"{HOST}:{self.port}", f"{HOST}:{self.admin_port}"
         if config is None:
             where = ["--listen", self.address, "--to", ",".join(to), "--admin", self.admin]
