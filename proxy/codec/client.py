@@ -18,6 +18,8 @@ class Client(Connection):
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
         self.next_id = 1
+        # A block that is too large ends its stream, not the other clients' on this connection, unless it is absurd.
+        self.max_block_bytes = 4 * limits.max_header_bytes
 
     # ---- what the relay overrides
 

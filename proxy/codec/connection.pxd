@@ -22,7 +22,7 @@ cdef class Connection(Sender):
     cdef public bint peer_settings_seen, settings_acked
     cdef public double now
     cdef public long long frames, recv_window, recv_uncredited, peer_max_streams
-    cdef public long long assembling, assembling_size
+    cdef public long long assembling, assembling_size, max_block_bytes
     cdef public int assembling_flags
     cdef public list assembling_parts
 

@@ -65,6 +65,7 @@ class Connection(Sender):
         "assembling_parts",
         "assembling_size",
         "frames",
+        "max_block_bytes",
         "now",
         "peer_max_streams",
         "peer_settings_seen",
@@ -90,6 +91,7 @@ class Connection(Sender):
         self.assembling_flags = 0
         self.assembling_size = 0
         self.assembling_parts: list[bytes] | None = None
+        self.max_block_bytes = limits.max_header_bytes
 
     # ---- what the role and the relay override
 
@@ -291,7 +293,7 @@ class Connection(Sender):
             raise ConnectionFault(PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         parts.append(payload)
         self.assembling_size += len(payload)
-        if self.assembling_size > self.limits.max_header_bytes or len(parts) > self.limits.max_header_fields:
+        if self.assembling_size > self.max_block_bytes or len(parts) > self.limits.max_header_fields:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "header block too large")
         if flags & END_HEADERS:
             self.assembling = 0
@@ -350,8 +352,6 @@ class Connection(Sender):
         if stream is None:
             if self.is_idle(stream_id):
                 raise ConnectionFault(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
-            if self.limbo is not None:
-                self.limbo.pop(stream_id, None)
             return
         self.reset_received(stream, int.from_bytes(payload, "big"))
         self.drop(stream)
@@ -428,13 +428,7 @@ class Connection(Sender):
 
     def unknown_stream(self, stream_id: int, end: bool) -> None:
         """A frame of a body or a header block for a stream that is not, or no longer, known."""
-        if self.limbo is not None and stream_id in self.limbo:
-            if end:
-                del self.limbo[stream_id]
-            return
-        if self.is_idle(stream_id):
-            raise ConnectionFault(PROTOCOL_ERROR, "frame on an idle stream")
-        raise ConnectionFault(STREAM_CLOSED, "frame on a closed stream")
+        raise NotImplementedError
 
     # ---- the opening, and faults
 
@@ -451,6 +445,6 @@ class Connection(Sender):
             self.stream_failed(stream, fault.code, fault.reason)
             self.reset(stream, fault.code)
         else:
-            self._enter_limbo(fault.stream_id)
+            self.reset_sent(fault.stream_id)
             self._answer(encode_rst_stream(encode_id(fault.stream_id), fault.code))
             self.stream_rejected(fault.code)

@@ -14,7 +14,6 @@ from proxy.codec.stream cimport Stream
 cdef int DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_STREAM, HEADERS
 cdef int IDLE, OPEN, CLOSED
 cdef long long _MAX_UNSENT_BYTES
-cdef int _MAX_LIMBO
 
 @cython.locals(chunk=bytes, part=bytes, parts=list, size=Py_ssize_t)
 cpdef bytes take_chunk(queue, long long room)
@@ -31,7 +30,7 @@ cdef class Sender:
     cdef public str fault
     cdef public object io
     cdef public long long send_window, grown, peer_initial_window, last_peer_id, goaway_sent
-    cdef public dict limbo, waiting
+    cdef public dict waiting
 
     cpdef stream_closed(self, Stream stream)
     cpdef bytes take(self)
@@ -55,7 +54,7 @@ cdef class Sender:
     @cython.locals(limits=Limits, other=Stream, grant=cython.longlong, growth=cython.longlong)
     cpdef credit(self, Stream stream, long long size)
     cpdef reset(self, Stream stream, long long code)
-    cdef _enter_limbo(self, long long stream_id)
+    cpdef reset_sent(self, long long stream_id)
     cdef _send_closed(self, Stream stream)
     cdef _unqueue(self, Stream stream)
     cpdef drop(self, Stream stream)

@@ -21,8 +21,6 @@ from proxy.codec.frames import (
 from proxy.codec.limits import FloodGuard, Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
-# Streams that we reset and whose peer may not know yet: frames for them are dropped, not faults.
-_MAX_LIMBO = 1_000
 _MAX_UNSENT_BYTES = 64 * 1024
 
 
@@ -62,7 +60,6 @@ class Sender:
         "guard",
         "io",
         "last_peer_id",
-        "limbo",
         "limits",
         "open_streams",
         "out",
@@ -96,7 +93,6 @@ class Sender:
         self.last_peer_id = 0
         self.goaway_sent = -1
         self.sent_block = False
-        self.limbo: dict[int, None] | None = None
         self.waiting: dict[int, Stream] | None = None
 
     def stream_closed(self, stream: Stream) -> None:
@@ -306,16 +302,12 @@ class Sender:
         if self.streams.get(stream.id) is not stream:
             return
         if stream.recv_state != CLOSED:
-            self._enter_limbo(stream.id)
+            self.reset_sent(stream.id)
         self._put(encode_rst_stream(stream.wire_id, code))
         self.drop(stream)
 
-    def _enter_limbo(self, stream_id: int) -> None:
-        if self.limbo is None:
-            self.limbo = {}
-        elif len(self.limbo) >= _MAX_LIMBO:
-            del self.limbo[next(iter(self.limbo))]
-        self.limbo[stream_id] = None
+    def reset_sent(self, stream_id: int) -> None:
+        """The peer may not know yet: frames for the stream can still come."""
 
     def _send_closed(self, stream: Stream) -> None:
         stream.send_state = CLOSED

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from proxy.codec.connection import Connection
-from proxy.codec.constants import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, PREFACE, PROTOCOL_ERROR, REFUSED_STREAM
+from proxy.codec.constants import (
+    CANCEL,
+    DEFAULT_WINDOW_BYTES,
+    ENHANCE_YOUR_CALM,
+    NO_ERROR,
+    PREFACE,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    STREAM_CLOSED,
+)
 from proxy.codec.errors import ConnectionFault, StreamFault
 from proxy.codec.headers import REQUEST, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
@@ -11,16 +20,19 @@ from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _PREFACE_BYTES = 24
 _MAX_SKIPPED = 16
+# Streams that we reset and whose client may not know yet: frames for them are dropped, not faults.
+_MAX_LIMBO = 1_000
 
 
 class Server(Connection):
     """Adds the client preface, opening of streams, refusal above the limit, and the judgement of early resets."""
 
-    __slots__ = ("draining", "preface_seen", "recent_cancels", "recent_since_s", "skipped")
+    __slots__ = ("draining", "limbo", "preface_seen", "recent_cancels", "recent_since_s", "skipped")
 
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
         self.preface_seen = False
+        self.limbo: dict[int, None] | None = None
         # True after the final GOAWAY: streams above `goaway_sent` were not and will not be processed.
         self.draining = False
         # Ids that the client jumped over: closed without ever having been open.
@@ -80,7 +92,11 @@ class Server(Connection):
             raise StreamFault(stream_id, REFUSED_STREAM, "the client does not read its responses")
         if end and block.content_length > 0:
             raise StreamFault(stream_id, PROTOCOL_ERROR, "body differs from content-length")
-        stream = Stream(self, stream_id, self.peer_initial_window, self.limits.stream_window_bytes, self.now)
+        window = self.limits.stream_window_bytes
+        # Until it has our SETTINGS, a client may count on the protocol's own window.
+        granted = window if self.settings_acked else max(window, DEFAULT_WINDOW_BYTES)
+        stream = Stream(self, stream_id, self.peer_initial_window, granted, self.now)
+        stream.window_target = window
         stream.content_left = block.content_length
         stream.recv_state = CLOSED if end else OPEN
         self.streams[stream_id] = stream
@@ -95,6 +111,22 @@ class Server(Connection):
         # The block still has to go through the decoder, or the table would be wrong from here on.
         self.read_headers(TRAILERS, block)
         self.unknown_stream(stream_id, end)
+
+    def reset_sent(self, stream_id: int) -> None:
+        if self.limbo is None:
+            self.limbo = {}
+        elif len(self.limbo) >= _MAX_LIMBO:
+            del self.limbo[next(iter(self.limbo))]
+        self.limbo[stream_id] = None
+
+    def unknown_stream(self, stream_id: int, end: bool) -> None:
+        if self.limbo is not None and stream_id in self.limbo:
+            if end:
+                del self.limbo[stream_id]
+            return
+        if self.is_idle(stream_id):
+            raise ConnectionFault(PROTOCOL_ERROR, "frame on an idle stream")
+        raise ConnectionFault(STREAM_CLOSED, "frame on a closed stream")
 
     def _skip(self, low: int, high: int) -> None:
         if self.skipped is None:

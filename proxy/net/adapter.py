@@ -39,8 +39,9 @@ def flush(flushes: list[Any]) -> None:
         batch = flushes[:]
         flushes.clear()
         for conn in batch:
-            adapter: Adapter = conn.io
-            adapter.write_out()
+            adapter: Adapter | None = conn.io
+            if adapter is not None:
+                adapter.write_out()
 
 
 class Adapter:
@@ -138,6 +139,7 @@ class Adapter:
                 self.conn.lost(describe(exc) or "closed by the peer", monotonic())
             self.ended(self, describe(exc))
             flush(self.conn.flushes)
+            self.conn.io = None
         except Exception as bug:
             self._bug(bug)
 

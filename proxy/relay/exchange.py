@@ -116,8 +116,6 @@ class Exchange:
         if endpoint is None:
             self._wait_for_endpoint(now)
             return
-        if self.tried:
-            self.relay.tally.replayed()
         endpoint.begin()
         self.endpoint = endpoint
         self.begun_s = now
@@ -160,6 +158,8 @@ class Exchange:
             self.tick = 0
         if self.expires_s:
             self.tick = self.relay.add_deadline(self, self.expires_s)
+        if self.tried:
+            self.relay.tally.replayed()
         up = conn.open(now)
         up.owner = self
         up.peer = down

@@ -77,8 +77,6 @@ class Upstream(Carrier):
             self.drop(stream)
             if exchange is not None:
                 exchange.unprocessed(self.now)
-        if self.open_streams == 0:
-            self.close()
 
     def ping_acked(self, opaque: bytes) -> None:
         """We send no PING upstream (DESIGN 3.2), so an ACK is meaningless and harmless."""

@@ -110,18 +110,16 @@ class Echo:
         await context.abort(rich.code, rich.details, rich.trailing_metadata)
 
     async def wait(self, request: bytes, context: Context) -> bytes:
-        """Wait for ever, and remember under the key in the request that the call was cancelled."""
-        try:
-            await asyncio.get_running_loop().create_future()
-        except asyncio.CancelledError:
-            self._cancelled(request.decode()).set()
-            raise
+        """Never answer, and remember under the key in the request that the call has ended."""
+        context.add_done_callback(lambda _: self._cancelled(request.decode()).set())
+        await asyncio.get_running_loop().create_future()
         raise AssertionError
 
     async def wait_stream(self, request: bytes, context: Context) -> AsyncIterator[bytes]:
         """The same, after one message."""
+        context.add_done_callback(lambda _: self._cancelled(request.decode()).set())
         yield request
-        yield await self.wait(request, context)
+        await asyncio.get_running_loop().create_future()
 
     async def saw_cancel(self, request: bytes, context: Context) -> bytes:
         """Return once the call with that key was cancelled."""

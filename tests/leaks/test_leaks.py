@@ -49,7 +49,8 @@ def reset_streams(proxy: Proxy, count: int) -> None:
     with Client(proxy.address) as client:
         for _ in range(count):
             stream = client.request("/bytes/100000000")
-            while (frame := client.receive()) is not None and frame.kind != DATA:
+            while (frame := client.receive()) is None or (frame.kind, frame.stream) != (DATA, stream):
+                assert frame is not None
                 assert frame.kind != RST_STREAM
             client.credit(0, 65535)
             client.send(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big"))
@@ -60,8 +61,8 @@ def break_connections(proxy: Proxy, count: int) -> None:
     for number in range(count):
         with Client(proxy.address) as client:
             client.request("/hold" if number % 2 else "/sink", end=bool(number % 2))
-            while (frame := client.receive()) is not None and frame.kind != HEADERS:
-                pass
+            while (frame := client.receive()) is None or frame.kind != HEADERS:
+                assert frame is not None
             if number % 2 == 0:
                 client.socket.sendall(b"\0\x40\0\0\0\0\0\0\1" + bytes(1000))
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
