@@ -135,3 +135,19 @@ def test_goaway_is_the_owner_s_business(talk: Talk) -> None:
     talk.say(talk.voice.goaway(2**31 - 1, 0) + talk.voice.goaway(0, 2))
     assert talk.events == [("goaway", 2**31 - 1, 0), ("goaway", 0, 2)]
     assert list(talk.conn.streams) == [1]
+
+
+def test_a_block_that_is_too_large_ends_its_stream_alone(talk: Talk) -> None:
+    request(talk)
+    request(talk)
+    huge = [(":status", "200"), *[(f"x-{at}", "y" * 10_000) for at in range(8)]]
+    heard = talk.say(talk.voice.headers(1, huge, indexed=False))
+    assert [(one.kind, one.stream_id, one.code) for one in heard] == [("RST_STREAM", 1, PROTOCOL_ERROR)]
+    talk.say(talk.voice.headers(3, OK, end=True))
+    assert talk.events[-2:] == [("response", 3, 200, True), ("closed", 3)]
+
+
+def test_a_block_without_end_ends_the_connection(talk: Talk) -> None:
+    request(talk)
+    talk.say(frame(1, 0, 1, b"\x88") + frame(9, 0, 1, bytes(16_384)) * 16)
+    assert talk.fault_code() == 11

@@ -171,3 +171,14 @@ def test_finish_refuses_what_comes_later(talk: Talk) -> None:
     assert [one.number for one in talk.voice.heard if one.kind == "GOAWAY"] == [1]
     assert [(one.stream_id, one.code) for one in talk.voice.heard if one.kind == "RST_STREAM"] == [(3, REFUSED_STREAM)]
     assert list(talk.conn.streams) == [1]
+
+
+def test_a_client_may_use_the_default_window_until_it_knows_ours() -> None:
+    talk = Talk(NotedServer(Limits(stream_window_bytes=1_024)))
+    data = b"".join(frame(0, 0, 1, bytes(size)) for size in (16_384, 16_384, 16_384, 16_383))
+    open_stream(talk, 1, end=False)
+    assert not [heard for heard in talk.say(data) if heard.kind == "RST_STREAM"]
+    talk.say(frame(4, 1, 0))
+    open_stream(talk, 3, end=False)
+    talk.say(frame(0, 0, 3, bytes(1_024)))
+    assert [(heard.stream_id, heard.code) for heard in talk.say(frame(0, 0, 3, b"x"))] == [(3, 3)]
