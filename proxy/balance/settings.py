@@ -15,6 +15,8 @@ class Settings:
     penalty_s: float = 5.0
     # Latencies that differ by less are the same: then the number of pending requests decides alone.
     tie_ratio: float = 2.0
+    # No answer to anything for longer than this is a lower bound of the latency, whatever was measured before.
+    silence_min_s: float = 1.0
     # Retry-After and grpc-retry-pushback-ms: an endpoint cannot talk itself out of the penalty with "0",
     # nor out of the mesh with "86400".
     retry_after_min_s: float = 1.0

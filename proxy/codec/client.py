@@ -9,6 +9,8 @@ from proxy.codec.headers import RESPONSE, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
+RESPONSE_TOO_LARGE = "response headers too large"
+
 
 class Client(Connection):
     """Adds opening of streams, and responses: interim ones, the final one, trailers."""
@@ -18,8 +20,6 @@ class Client(Connection):
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
         self.next_id = 1
-        # A block that is too large ends its stream, not the other clients' on this connection, unless it is absurd.
-        self.max_block_bytes = 4 * limits.max_header_bytes
 
     # ---- what the relay overrides
 
@@ -76,7 +76,7 @@ class Client(Connection):
 
     def _response(self, stream: Stream, end: bool, block: HeaderBlock) -> None:
         if block.malformed or block.oversize:
-            raise StreamFault(stream.id, PROTOCOL_ERROR, block.malformed or "response headers too large")
+            raise StreamFault(stream.id, PROTOCOL_ERROR, block.malformed or RESPONSE_TOO_LARGE)
         if block.informational:
             if end or block.status == 101:
                 raise StreamFault(

@@ -54,6 +54,7 @@ from proxy.codec.sender import Sender
 from proxy.codec.stream import CLOSED, OPEN, Stream
 
 _ZERO_ID = bytes(4)
+TRAILERS_TOO_LARGE = "trailers too large"
 
 
 class Connection(Sender):
@@ -91,7 +92,8 @@ class Connection(Sender):
         self.assembling_flags = 0
         self.assembling_size = 0
         self.assembling_parts: list[bytes] | None = None
-        self.max_block_bytes = limits.max_header_bytes
+        # A block that is too large ends its stream, not the others on the connection, unless it is absurd.
+        self.max_block_bytes = 4 * limits.max_header_bytes
 
     # ---- what the role and the relay override
 
@@ -276,7 +278,7 @@ class Connection(Sender):
         if not end:
             reason = "trailers without END_STREAM"
         elif block.oversize:
-            reason = "trailers too large"
+            reason = TRAILERS_TOO_LARGE
         elif stream.content_left > 0:
             reason = "body differs from content-length"
         if reason:
@@ -382,8 +384,13 @@ class Connection(Sender):
         if not self.peer_settings_seen:
             # What the first SETTINGS do not limit is not limited.
             self.peer_max_streams = MAX_WINDOW_BYTES
-        for at in range(0, size, 6):
-            self._setting(int.from_bytes(payload[at : at + 2], "big"), int.from_bytes(payload[at + 2 : at + 6], "big"))
+        self.guard.settings_frame()
+        values = {
+            int.from_bytes(payload[at : at + 2], "big"): int.from_bytes(payload[at + 2 : at + 6], "big")
+            for at in range(0, size, 6)
+        }
+        for key, value in values.items():
+            self._setting(key, value)
         self._answer(SETTINGS_ACK)
         self.peer_settings_seen = True
         self.settings_changed()

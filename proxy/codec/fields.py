@@ -57,6 +57,7 @@ KIND_BY_NAME = {
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 _METHOD_TOKEN = _TOKEN + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What may be in a value but not in a pseudo-header: it would end a part of an HTTP/1 request line.
+_CONTROLS = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 _BLANKS_AND_CONTROLS = bytes(range(0x21)) + b"\x7f"
 
 FIELD_OVERHEAD_BYTES = 32  # RFC 7541, section 4.1
@@ -126,14 +127,14 @@ def classify_name(text: bytes) -> int:
 
 
 def is_legal_value(value: bytes) -> bool:
-    """RFC 9113, section 8.2.1."""
+    """RFC 9110, section 5.5: stricter than RFC 9113, since servers are (Go's ends the stream before it has begun)."""
     p = value
     size = len(value)
     if size == 0:
         return True
     if p[0] == 0x20 or p[0] == 0x09 or p[size - 1] == 0x20 or p[size - 1] == 0x09:
         return False
-    return 0x0A not in value and 0x0D not in value and 0 not in value
+    return len(value.translate(None, _CONTROLS)) == size
 
 
 def is_legal_part(kind: int, value: bytes) -> bool:

@@ -153,6 +153,9 @@ class HeaderBlock:
             return "missing pseudo-header"
         if seen >> HOST & 1 and not is_same_host(self.scheme, self.authority, special[HOST]):
             return "host contradicts :authority"
+        if seen >> HOST & 1 and seen >> AUTHORITY & 1:
+            # One is enough, and servers differ over what else is equal (RFC 9113, section 8.3.1).
+            self.fields = [field for field in self.fields if field.kind != HOST]
         return find_target_fault(self)
 
     def _read_response(self, value: bytes, seen: int) -> str:
@@ -203,8 +206,8 @@ def find_repetition(kind: int, first: bytes, second: bytes) -> str:
         return "repeated pseudo-header"
     if kind == HOST:
         return "repeated host"
-    if kind == CONTENT_LENGTH and first != second:
-        return "contradictory content-length"
+    if kind == CONTENT_LENGTH:
+        return "repeated content-length"
     if kind == TE and not is_trailers(first):
         return "te other than trailers"
     return ""
@@ -229,6 +232,8 @@ def find_target_fault(block: HeaderBlock) -> str:
             return "illegal :scheme"
         if scheme.lower() != b"http" and scheme.lower() != b"https":
             return ""
+    if not block.authority:
+        return "neither :authority nor host"
     if 0x40 in block.authority:
         return "user information in :authority"
     path = block.path

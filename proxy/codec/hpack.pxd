@@ -3,7 +3,7 @@ cimport cython
 from proxy.codec.fields cimport Field, FieldName, make_literal, make_name
 from proxy.codec.huffman cimport decode_huffman
 
-cdef int STATIC_ENTRIES
+cdef int STATIC_ENTRIES, _ABANDON_FACTOR
 cdef list STATIC_FIELDS
 cdef Field NO_FIELD
 cdef dict _NAMES

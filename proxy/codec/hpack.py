@@ -4,13 +4,14 @@ Entries of the table carry their output form, so an indexed field is one look-up
 checked, since upstream connections are shared and one client's bad block must not kill another's stream.
 Invariants: after `decode` the table is what the peer's encoder thinks it is, or CompressionFault was raised and the
 connection is lost; no read goes past the block; time and memory are bounded by the block and the table, whatever it
-says (an oversize list is decoded to the end, but not collected).
+says (an oversize list is decoded to the end, but not collected; an absurd one ends the connection).
 Our limit of the table is never lowered, so the size update which RFC 7541 4.2 demands after that is never awaited.
 """
 
 from __future__ import annotations
 
-from proxy.codec.errors import CompressionFault
+from proxy.codec.constants import ENHANCE_YOUR_CALM
+from proxy.codec.errors import CompressionFault, ConnectionFault
 from proxy.codec.fields import NO_FIELD, STATIC_ENTRIES, STATIC_FIELDS, Field, FieldName, make_literal, make_name
 from proxy.codec.huffman import decode_huffman
 
@@ -22,6 +23,8 @@ MAX_SHIFT = 28  # five octets after the prefix: more can only be padding
 COMPACT_ENTRIES = 64
 MAX_NAMES = 512
 MAX_NAME_BYTES = 64
+# A block with more than so many times the fields that are allowed is not worth the time to read it to its end.
+_ABANDON_FACTOR = 4
 
 # Raw name literal -> name, shared by all connections. Emptied when full: no peer can fill it for ever.
 _NAMES: dict[bytes, FieldName] = {}
@@ -100,6 +103,8 @@ class Decoder:
                 at = self._at
             room -= field.size
             left -= 1
+            if left < -_ABANDON_FACTOR * self._max_fields:
+                raise ConnectionFault(ENHANCE_YOUR_CALM, "header block of too many fields")
             if room >= 0 and left >= 0:
                 fields.append(field)
         self.oversize = room < 0 or left < 0

@@ -10,6 +10,7 @@ cdef class Limits:
     cdef readonly long long max_header_bytes
     cdef readonly long long max_header_fields
     cdef readonly long long max_settings_entries
+    cdef readonly long long max_settings_frames
     cdef readonly double premature_s
     cdef readonly long long min_streams_judged
     cdef readonly long long max_queued_control_frames
@@ -27,7 +28,7 @@ cdef class FloodGuard:
     cdef public long long premature
     cdef public long long empty, interim
     cdef public long long priority
-    cdef public long long updates
+    cdef public long long updates, settings
     cdef public long long data_sent
     cdef public long long control
     cpdef stream_opened(self)
@@ -35,6 +36,7 @@ cdef class FloodGuard:
     cpdef interim_response(self)
     cpdef empty_frame(self)
     cpdef priority_frame(self)
+    cpdef settings_frame(self)
     cpdef window_update(self)
     cpdef control_queued(self)
     cpdef control_flushed(self)

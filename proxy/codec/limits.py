@@ -24,6 +24,7 @@ class Limits:
         "max_header_fields",
         "max_queued_control_frames",
         "max_settings_entries",
+        "max_settings_frames",
         "max_stream_window_bytes",
         "min_streams_judged",
         "premature_s",
@@ -45,6 +46,8 @@ class Limits:
         max_header_bytes: int = 61_440,
         max_header_fields: int = 100,
         max_settings_entries: int = 32,
+        # And ten for each stream.
+        max_settings_frames: int = 100,
         # RST_STREAM before our response headers and this early: more than half of over `min_streams_judged`.
         premature_s: float = 1.0,
         min_streams_judged: int = 500,
@@ -64,6 +67,7 @@ class Limits:
         self.max_header_bytes = max_header_bytes
         self.max_header_fields = max_header_fields
         self.max_settings_entries = max_settings_entries
+        self.max_settings_frames = max_settings_frames
         self.premature_s = premature_s
         self.min_streams_judged = min_streams_judged
         self.max_queued_control_frames = max_queued_control_frames
@@ -89,6 +93,7 @@ class FloodGuard:
         "limits",
         "premature",
         "priority",
+        "settings",
         "streams",
         "updates",
     )
@@ -102,6 +107,7 @@ class FloodGuard:
         self.interim = 0
         self.priority = 0
         self.updates = 0
+        self.settings = 0
         self.data_sent = 0
         self.control = 0
 
@@ -132,6 +138,11 @@ class FloodGuard:
         self.priority += 1
         if self.priority > self.limits.priority_frames_per_stream * (1 + self.streams):
             raise ConnectionFault(ENHANCE_YOUR_CALM, "PRIORITY flood")
+
+    def settings_frame(self) -> None:
+        self.settings += 1
+        if self.settings > self.limits.max_settings_frames + 10 * self.streams:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "SETTINGS flood")
 
     def window_update(self) -> None:
         self.updates += 1

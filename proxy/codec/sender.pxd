@@ -15,6 +15,9 @@ cdef int DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_S
 cdef int IDLE, OPEN, CLOSED
 cdef long long _MAX_UNSENT_BYTES
 
+@cython.locals(last=Py_ssize_t)
+cpdef append_piece(pieces, bytes payload)
+
 @cython.locals(chunk=bytes, part=bytes, parts=list, size=Py_ssize_t)
 cpdef bytes take_chunk(queue, long long room)
 

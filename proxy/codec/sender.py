@@ -22,6 +22,16 @@ from proxy.codec.limits import FloodGuard, Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _MAX_UNSENT_BYTES = 64 * 1024
+_JOIN_BYTES = 4096
+
+
+def append_piece(pieces: deque[bytes] | list[bytes], payload: bytes) -> None:
+    """Keep a piece of a body; tiny ones are joined, since an object each would cost many times their size."""
+    last = len(pieces) - 1
+    if last >= 0 and len(pieces[last]) + len(payload) <= _JOIN_BYTES:
+        pieces[last] += payload
+    else:
+        pieces.append(payload)
 
 
 def take_chunk(queue: deque[bytes], room: int) -> bytes:
@@ -199,7 +209,7 @@ class Sender:
                 self.waiting = {}
             self.waiting[stream.id] = stream
         if size:
-            stream.queue.append(payload)
+            append_piece(stream.queue, payload)
         stream.queue_end = end
         if not self.blocked and len(stream.queue) == 1:
             self._pump_stream(stream, DEFAULT_MAX_FRAME_BYTES)

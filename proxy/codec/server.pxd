@@ -8,11 +8,11 @@ cdef int CANCEL, DEFAULT_WINDOW_BYTES, ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERR
 cdef int REQUEST, TRAILERS
 cdef int CLOSED, IDLE, OPEN
 cdef Py_ssize_t _PREFACE_BYTES
-cdef int _MAX_SKIPPED, _MAX_LIMBO
+cdef int _MAX_UNAWARE, _MAX_SKIPPED, _MAX_LIMBO
 
 cdef class Server(Connection):
     cdef public bint draining, preface_seen
-    cdef public long recent_cancels
+    cdef public long recent_cancels, refused
     cdef public double recent_since_s
     cdef public list skipped
     cdef public dict limbo

@@ -20,6 +20,7 @@ from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _PREFACE_BYTES = 24
 _MAX_SKIPPED = 16
+_MAX_UNAWARE = 10
 # Streams that we reset and whose client may not know yet: frames for them are dropped, not faults.
 _MAX_LIMBO = 1_000
 
@@ -27,7 +28,7 @@ _MAX_LIMBO = 1_000
 class Server(Connection):
     """Adds the client preface, opening of streams, refusal above the limit, and the judgement of early resets."""
 
-    __slots__ = ("draining", "limbo", "preface_seen", "recent_cancels", "recent_since_s", "skipped")
+    __slots__ = ("draining", "limbo", "preface_seen", "recent_cancels", "recent_since_s", "refused", "skipped")
 
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
@@ -38,6 +39,7 @@ class Server(Connection):
         # Ids that the client jumped over: closed without ever having been open.
         self.skipped: list[tuple[int, int]] | None = None
         self.recent_cancels = 0
+        self.refused = 0
         self.recent_since_s = 0.0
 
     # ---- what the relay overrides
@@ -140,6 +142,7 @@ class Server(Connection):
         """Streams cancelled in the last second: the endpoint may still be busy with them, so they are capped too."""
         if self.recent_cancels and self.now - self.recent_since_s > self.limits.premature_s:
             self.recent_cancels = 0
+        self.refused = 0
         return self.recent_cancels
 
     def judge_reset(self, stream: Stream, code: int) -> None:
@@ -154,8 +157,10 @@ class Server(Connection):
         self._count_early_reset()
 
     def stream_rejected(self, code: int) -> None:
-        # Before it knows our limits a client may well open too many.
-        if code != REFUSED_STREAM or self.settings_acked:
+        # Before it knows our limits a client may well open too many; it cannot go on not knowing them.
+        self.refused += 1
+        excused = code == REFUSED_STREAM and not self.settings_acked
+        if not excused or self.refused > _MAX_UNAWARE * self.limits.max_concurrent_streams:
             self._count_early_reset()
 
     def _count_early_reset(self) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -19,6 +22,8 @@ from proxy.net.log import log_bug
 
 READ_BUFFER_BYTES = 128 * 1024
 _HIGH_WATER_BYTES = 64 * 1024
+# Who sends this much at once lets the others have a turn.
+_FAIR_BYTES = 32 * 1024
 # How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
 _LINGER_S = 1.0
 
@@ -114,8 +119,17 @@ class Adapter:
             taken = conn.feed(data, 0, end, monotonic())
             self.tail = bytes(data[taken:end]) if taken < end else b""
             flush(conn.flushes)
+            if nbytes >= _FAIR_BYTES and self.transport is not None and not self.shutting:
+                # libuv would read this socket up to 32 times before it looks at another.
+                self.transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
         except Exception as bug:  # One connection's bug must not take the others along.
             self._bug(bug)
+
+    def _read_on(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False
@@ -170,7 +184,18 @@ class Adapter:
         if transport.is_closing():
             return
         transport.write_eof()
-        asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+        asyncio.get_running_loop().call_later(_LINGER_S, self._linger, -1)
+
+    def _linger(self, unsent_before: int) -> None:
+        """Wait as long as the peer takes what it is still owed; then close."""
+        transport = self.transport
+        if transport is None:
+            return
+        unsent = count_unsent(transport)
+        if unsent == 0 or unsent == unsent_before or self.conn.fault:
+            transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
@@ -196,6 +221,13 @@ def tune_socket(sock: socket.socket, user_timeout_s: float) -> None:
     except OSError:
         # The peer may be gone already; the read says so next.
         return
+
+
+def count_unsent(transport: Any) -> int:
+    """Bytes that the peer has not acknowledged, ours and the kernel's (tcp(7), SIOCOUTQ)."""
+    queued = bytearray(4)
+    fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+    return int(transport.get_write_buffer_size()) + int.from_bytes(queued, sys.byteorder)
 
 
 def describe_errno(error: BaseException | None) -> str:

@@ -13,14 +13,14 @@ from time import monotonic
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import Adapter, ReadBuffer, describe, tune_socket
-from proxy.net.log import log
+from proxy.net.log import log, log_bug
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
 from proxy.route.model import join_host_port
 
 _BACKOFF_MIN_S = 0.1
-_BACKOFF_MAX_S = 10.0
+_BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
 
 
@@ -43,7 +43,7 @@ class Pool:
         """Called by a link that wants one more connection."""
         delay_s = 0.0
         if link.failures:
-            delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** (link.failures - 1))
+            delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** min(link.failures - 1, 30))
             delay_s *= random.uniform(0.5, 1.0)
         self.loop.call_later(delay_s, self._begin, link)
 
@@ -69,6 +69,10 @@ class Pool:
         except OSError as error:
             self._failed(link, describe(error))
             return
+        except Exception as bug:  # Whatever it is, the endpoint must be dialled again.
+            log_bug(f"dialling {join_host_port(host, port)}", bug)
+            self._failed(link, describe(bug))
+            return
         tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
         self.adapters.add(adapter)
         if adapter.transport is None:
@@ -84,7 +88,7 @@ class Pool:
         if not conn.peer_settings_seen:
             conn.fault = "no HTTP/2 SETTINGS from the endpoint"
             adapter.abort()
-        elif link.failures:
+        elif link.failures and conn.attached:
             # It lasts, so the next one is dialled at once.
             link.failures = 0
             log(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
@@ -96,8 +100,6 @@ class Pool:
         link = conn.link
         if not conn.peer_settings_seen:
             self._failed(link, conn.fault or error or "closed before any HTTP/2 SETTINGS")
-        elif monotonic() - adapter.opened_s < link.connect_timeout_s:
-            link.failures += 1
 
     def _failed(self, link: Link, error: str) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"

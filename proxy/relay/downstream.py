@@ -40,11 +40,11 @@ class Downstream(Server):
 
     def data_received(self, stream: Stream, payload: bytes, end: bool) -> None:
         exchange: Exchange = stream.owner  # type: ignore[assignment]
-        exchange.request_data(payload, end, stream)
+        exchange.request_data(payload, end, stream, self.now)
 
     def trailers_received(self, stream: Stream, block: HeaderBlock) -> None:
         exchange: Exchange = stream.owner  # type: ignore[assignment]
-        exchange.request_trailers(block, stream)
+        exchange.request_trailers(block, stream, self.now)
 
     def reset_received(self, stream: Stream, code: int) -> None:
         exchange: Exchange = stream.owner  # type: ignore[assignment]

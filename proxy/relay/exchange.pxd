@@ -13,6 +13,9 @@ from proxy.relay.relay cimport Decision, Relay
 cdef int CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
 cdef int CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 cdef int CLOSED
+cdef int GRPC_UNAVAILABLE, GRPC_RESOURCE_EXHAUSTED
+
+cpdef bint is_http_fault(HeaderBlock block) except -1
 
 @cython.final
 @cython.freelist(256)
@@ -28,13 +31,15 @@ cdef class Exchange:
     cdef public Endpoint endpoint
     cdef public HttpMetrics handle
     cdef public tuple tried
-    cdef public double started_s, begun_s, expires_s
-    cdef public int status, grpc_status
+    cdef public double started_s, begun_s, ended_s, expires_s
+    cdef public int status, grpc_status, attempts
     cdef public long long tick
 
     cpdef start(self, double now)
-    @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link, conn=Client)
+    @cython.locals(cluster=Cluster, endpoint=Endpoint, other=Endpoint, link=Link, conn=Client)
     cpdef dispatch(self, double now)
+    @cython.locals(endpoint=Endpoint, link=Link)
+    cdef _find_room(self, Cluster cluster, Endpoint full, double now)
     @cython.locals(cluster=Cluster)
     cdef _wait_for_endpoint(self, double now)
     cdef _limit_wait(self, double at_s)
@@ -42,9 +47,9 @@ cdef class Exchange:
     cpdef send(self, Client conn, double now)
     cpdef keep(self, bytes payload)
     @cython.locals(up=Stream, conn=Connection)
-    cpdef request_data(self, bytes payload, bint end, Stream down)
+    cpdef request_data(self, bytes payload, bint end, Stream down, double now)
     @cython.locals(up=Stream, conn=Connection)
-    cpdef request_trailers(self, HeaderBlock block, Stream down)
+    cpdef request_trailers(self, HeaderBlock block, Stream down, double now)
     cpdef cancel(self, long long code, double now)
     @cython.locals(timeout_s=cython.double)
     cpdef bint is_expired(self, double now) except -1
@@ -55,13 +60,13 @@ cdef class Exchange:
     @cython.locals(down=Stream, conn=Connection)
     cpdef response_trailers(self, HeaderBlock block, Stream up, double now)
     cpdef upstream_reset(self, long long code, double now)
-    cpdef upstream_lost(self, failure, str detail, double now)
-    cpdef unprocessed(self, double now)
+    cpdef upstream_lost(self, failure, str detail, bint is_fault, double now)
+    cpdef unprocessed(self, bint refused, double now)
     cpdef redispatch(self, double now)
     @cython.locals(status=cython.int, faulty=cython.bint, success=cython.bint)
     cpdef complete(self, double pushback_s, double now)
     cpdef deadline_passed(self, double now)
-    cpdef fail(self, failure, str detail, double now)
+    cpdef fail(self, failure, str detail, double now, bint is_fault=*)
     cpdef refuse(self, double now)
     @cython.locals(down=Stream, conn=Connection)
     cdef _answer(self, failure, str detail)
@@ -79,7 +84,7 @@ cdef class Exchange:
     cdef HttpMetrics _claim(self)
     @cython.locals(handle=HttpMetrics)
     cdef _count(self, bint success, int grpc_status, double now)
-    @cython.locals(endpoint=Endpoint, link=Link)
+    @cython.locals(endpoint=Endpoint, link=Link, known=cython.bint)
     cdef _leave_endpoint(self, int outcome, double now, double pushback_s=*)
     cdef _finish(self, int outcome, double now, double pushback_s=*)
     @cython.locals(other=Stream)

@@ -13,19 +13,21 @@ from proxy.codec.client import Client
 from proxy.codec.connection import Connection
 from proxy.codec.constants import CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 from proxy.codec.headers import HeaderBlock
+from proxy.codec.sender import append_piece
 from proxy.codec.stream import CLOSED, Stream
 from proxy.metrics.handles import HttpMetrics
-from proxy.relay.cluster import MAX_WAITING
+from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.failure import (
     GRPC_FAILURES,
-    GRPC_FAULTS,
+    GRPC_RESOURCE_EXHAUSTED,
+    GRPC_UNAVAILABLE,
     HEADERS_TOO_LARGE,
     HTTP_FAULTS,
+    HTTP_TOO_MANY_REQUESTS,
     NO_ENDPOINT,
     NO_ROUTE,
     OVERLOAD,
     TIMEOUT,
-    UPSTREAM_FAULT,
     UPSTREAM_LOST,
     Failure,
     encode_grpc_response,
@@ -38,12 +40,19 @@ from proxy.relay.relay import Decision, Relay
 
 MAX_REPLAY_BYTES = 65_536
 MAX_ATTEMPTS = 3
+MIN_DEADLINE_S = 0.01
+
+
+def is_http_fault(block: HeaderBlock) -> bool:
+    """Whether a response's status is a fault of the endpoint; 429 only where it asks to wait."""
+    return block.status in HTTP_FAULTS or (block.status == HTTP_TOO_MANY_REQUESTS and block.pushback_s >= 0)
 
 
 class Exchange:
     """`down` and `up` are its streams while they are open; `tried` the endpoints that did not process it."""
 
     __slots__ = (
+        "attempts",
         "begun_s",
         "block",
         "body",
@@ -51,6 +60,7 @@ class Exchange:
         "decision",
         "done",
         "down",
+        "ended_s",
         "endpoint",
         "expires_s",
         "faulty",
@@ -81,8 +91,11 @@ class Exchange:
         self.endpoint: Endpoint | None = None
         self.handle: HttpMetrics | None = None
         self.tried: tuple[Endpoint, ...] = ()
+        self.attempts = 0
         self.started_s = now
         self.begun_s = now
+        # When the request was complete: what the client takes until then is no latency of the endpoint.
+        self.ended_s = now
         self.status = 0
         self.grpc_status = -1
         self.responding = False
@@ -116,17 +129,36 @@ class Exchange:
         if endpoint is None:
             self._wait_for_endpoint(now)
             return
-        endpoint.begin()
-        self.endpoint = endpoint
-        self.begun_s = now
         link: Link = endpoint.link
         conn = link.take()
+        if conn is None:
+            # It takes no more streams: if another does, no need to wait.
+            other = self._find_room(cluster, endpoint, now)
+            if other is not None:
+                endpoint = other
+                link = endpoint.link
+                conn = link.take()
+        endpoint.begin(now)
+        self.endpoint = endpoint
+        self.begun_s = now
         if conn is not None:
             self.send(conn, now)
         elif link.park(self):
             self._limit_wait(now + cluster.failfast_s)
         else:
             self.fail(OVERLOAD, cluster.name, now)
+
+    def _find_room(self, cluster: Cluster, full: Endpoint, now: float) -> Endpoint | None:
+        avoid = (*self.tried, full)
+        for _attempt in range(MAX_ATTEMPTS - 1):
+            endpoint = cluster.balancer.pick(now, self.relay.rng, avoid)
+            if endpoint is None:
+                return None
+            link: Link = endpoint.link
+            if link.take() is not None:
+                return endpoint
+            avoid += (endpoint,)
+        return None
 
     def _wait_for_endpoint(self, now: float) -> None:
         cluster = self.decision.cluster
@@ -158,8 +190,9 @@ class Exchange:
             self.tick = 0
         if self.expires_s:
             self.tick = self.relay.add_deadline(self, self.expires_s)
-        if self.tried:
+        if self.attempts:
             self.relay.tally.replayed()
+        self._claim()
         up = conn.open(now)
         up.owner = self
         up.peer = down
@@ -188,12 +221,13 @@ class Exchange:
         if self.body_bytes > MAX_REPLAY_BYTES and self.up is not None:
             self.body = None
         else:
-            body.append(payload)
+            append_piece(body, payload)
 
-    def request_data(self, payload: bytes, end: bool, down: Stream) -> None:
+    def request_data(self, payload: bytes, end: bool, down: Stream, now: float) -> None:
         """A piece of the request's body."""
         if end:
             self.request_end = True
+            self.ended_s = now
         if self.body is not None and not self.done:
             self.keep(payload)
         up = down.peer
@@ -208,8 +242,9 @@ class Exchange:
             else:
                 conn.credit(down, len(payload))
 
-    def request_trailers(self, block: HeaderBlock, down: Stream) -> None:
+    def request_trailers(self, block: HeaderBlock, down: Stream, now: float) -> None:
         self.request_end = True
+        self.ended_s = now
         self.trailers = block.encoded
         up = down.peer
         if up is not None:
@@ -231,7 +266,8 @@ class Exchange:
     def is_expired(self, now: float) -> bool:
         """True where the client's own deadline has run out: its clock started a little before ours."""
         timeout_s = self.block.grpc_timeout_s
-        return timeout_s >= 0 and now - self.started_s >= timeout_s - max(0.005, 0.1 * timeout_s)
+        # A deadline that nothing could meet says nothing, but would make every reset look honest.
+        return timeout_s >= MIN_DEADLINE_S and now - self.started_s >= timeout_s - max(0.005, 0.1 * timeout_s)
 
     # ---- from upstream
 
@@ -241,10 +277,9 @@ class Exchange:
         down = up.peer
         if not block.informational:
             self.responding = True
-            self._claim()
             self.status = block.status
             self.grpc_status = block.grpc_status
-            self.faulty = block.status != 200 and block.status in HTTP_FAULTS
+            self.faulty = block.status != 200 and is_http_fault(block)
             if block.content_length >= 0 and self.block.method == b"HEAD":
                 up.content_left = -1
         if down is not None:
@@ -277,32 +312,39 @@ class Exchange:
         if self.done:
             self._stop_upload()
         elif code == REFUSED_STREAM and not self.responding:
-            self.unprocessed(now)
+            self.unprocessed(True, now)
         else:
             self._count(False, -1, now)
             self._finish(FAULT, now)
             self._reset_downstream(code)
 
-    def upstream_lost(self, failure: Failure, detail: str, now: float) -> None:
+    def upstream_lost(self, failure: Failure, detail: str, is_fault: bool, now: float) -> None:
         """The connection went, or its peer broke the protocol, with the stream open; it may have been processed."""
         self._detach_upstream()
         if self.done:
             self._stop_upload()
         else:
-            self.fail(failure, detail, now)
+            self.fail(failure, detail, now, is_fault)
 
-    def unprocessed(self, now: float) -> None:
-        """The endpoint did not and will not process the request: replay it elsewhere, or say so downstream."""
+    def unprocessed(self, refused: bool, now: float) -> None:
+        """It was not and will not be processed: replay it, or say so downstream.
+
+        `refused` by the endpoint, so never there again; else by one connection only (GOAWAY), and another may do.
+        """
         endpoint = self.endpoint
         if self.done or endpoint is None:
             return
         if self.responding:
-            self.upstream_lost(UPSTREAM_LOST, "GOAWAY in the middle of a response", now)
+            self.upstream_lost(UPSTREAM_LOST, "GOAWAY in the middle of a response", True, now)
             return
+        self._count(False, GRPC_UNAVAILABLE if self.block.grpc else -1, now)
+        self.handle = None
         self._leave_endpoint(UNPROCESSED, now)
         self._detach_upstream()
-        self.tried += (endpoint,)
-        if self.body is None or len(self.tried) >= MAX_ATTEMPTS:
+        self.attempts += 1
+        if refused:
+            self.tried += (endpoint,)
+        if self.body is None or self.attempts >= MAX_ATTEMPTS:
             self.refuse(now)
         else:
             self.dispatch(now)
@@ -325,7 +367,8 @@ class Exchange:
                 status = grpc_status_of_http(self.status)
                 faulty = self.faulty
             else:
-                faulty = status != 0 and status in GRPC_FAULTS
+                # RESOURCE_EXHAUSTED can be a quota or a message's size: a fault only where it asks to wait.
+                faulty = status == GRPC_UNAVAILABLE or (status == GRPC_RESOURCE_EXHAUSTED and pushback_s >= 0)
             success = status == 0 or status not in GRPC_FAILURES
         else:
             faulty = self.faulty
@@ -341,27 +384,26 @@ class Exchange:
         if self.done:
             return
         if self.expires_s and now >= self.expires_s:
-            self.fail(TIMEOUT, "", now)
+            # Only a request that was complete and got no byte in answer has waited for the endpoint.
+            self.fail(TIMEOUT, "", now, self.request_end and not self.responding)
         else:
             cluster = self.decision.cluster
             self.fail(NO_ENDPOINT if self.endpoint is None else OVERLOAD, cluster.describe() if cluster else "", now)
 
-    def fail(self, failure: Failure, detail: str, now: float) -> None:
-        """End the request by a row of the table."""
+    def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
+        """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""
         if self.done:
             return
         relay = self.relay
         relay.failed(failure)
         self.status = self.status or (200 if self.block.grpc else failure.http_status)
         self._count(False, failure.grpc_status if self.block.grpc else -1, now)
-        fault = failure is TIMEOUT or failure is UPSTREAM_LOST or failure is UPSTREAM_FAULT
-        self._finish(FAULT if fault else CANCELLED, now)
+        self._finish(FAULT if is_fault else CANCELLED, now)
         self._answer(failure, detail)
         self._abandon_upstream(CANCEL)
 
     def refuse(self, now: float) -> None:
         """Not processed anywhere: the client's own transparent retry may send it again."""
-        self._count(False, 14 if self.block.grpc else -1, now)
         self._finish(NEUTRAL, now)
         self._reset_downstream(REFUSED_STREAM)
 
@@ -412,13 +454,13 @@ class Exchange:
             self.down.peer = None
 
     def _sample(self, now: float) -> None:
-        self.sampled = True
         endpoint = self.endpoint
-        if endpoint is not None:
-            endpoint.sample(now - self.begun_s, now)
+        if endpoint is not None and self.request_end:
+            self.sampled = True
+            endpoint.sample(now - max(self.begun_s, self.ended_s), now)
 
     def _claim(self) -> HttpMetrics:
-        """Count the request for the endpoint that answers it: one that refused and was replaced never had it."""
+        """Count the request for the endpoint that has it; each claim is followed by one `_count`."""
         handle = self.handle
         if handle is None:
             handle = self.handle = self.decision.handle(self.endpoint)
@@ -433,7 +475,9 @@ class Exchange:
         endpoint = self.endpoint
         if endpoint is not None:
             self.endpoint = None
-            endpoint.end(outcome, now - self.begun_s, self.sampled, now, pushback_s)
+            # While the client has not said all, its silence or its leaving says nothing of the endpoint.
+            known = self.sampled or not self.request_end
+            endpoint.end(outcome, now - self.begun_s, known, now, pushback_s)
             link: Link = endpoint.link
             link.waiting.pop(self, None)
 

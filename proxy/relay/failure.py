@@ -37,9 +37,10 @@ FAILURES = (NO_ENDPOINT, UPSTREAM_LOST, UPSTREAM_FAULT, TIMEOUT, OVERLOAD, NO_RO
 # gRPC's statuses that count as failures for the success rate: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL,
 # UNAVAILABLE, DATA_LOSS.
 GRPC_FAILURES = frozenset((2, 4, 7, 13, 14, 15))
-# Those that are the endpoint's fault, not the method's: RESOURCE_EXHAUSTED, UNAVAILABLE (DESIGN 3.3).
-GRPC_FAULTS = frozenset((8, 14))
-HTTP_FAULTS = frozenset((429, 502, 503, 504))
+GRPC_UNAVAILABLE = 14
+GRPC_RESOURCE_EXHAUSTED = 8
+HTTP_TOO_MANY_REQUESTS = 429
+HTTP_FAULTS = frozenset((502, 503, 504))
 # https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md; anything else is UNKNOWN.
 _GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 

@@ -5,6 +5,7 @@ from proxy.codec.client cimport Client
 from proxy.relay.cluster cimport Cluster
 
 cdef class Carrier(Client):
+    cdef public bint answered
     cpdef retire(self, double now)
 
 @cython.final

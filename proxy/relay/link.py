@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from proxy.balance.endpoint import Endpoint
 from proxy.codec.client import Client
+from proxy.codec.limits import Limits
 from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.pending import Pending
 
@@ -22,9 +24,13 @@ REPLACE_AT_ID = 2**30
 
 
 class Carrier(Client):
-    """A connection to the endpoint, as its link sees it."""
+    """A connection to the endpoint, as its link sees it; `answered` once a response has come over it."""
 
-    __slots__ = ()
+    __slots__ = ("answered",)
+
+    def __init__(self, limits: Limits, flushes: list[Any]) -> None:
+        super().__init__(limits, flushes)
+        self.answered = False
 
     def retire(self, now: float) -> None:
         """Take no more streams; finish what is open."""
@@ -108,6 +114,9 @@ class Link:
         if conn not in self.conns:
             return
         self.conns.remove(conn)
+        if not conn.answered:
+            # Counted before the next dial, or an endpoint that only says GOAWAY would be dialled without a pause.
+            self.failures += 1
         if self.current is conn:
             self.current = self.conns[0] if self.conns else None
         if not self.conns:

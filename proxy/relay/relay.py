@@ -18,6 +18,7 @@ from proxy.relay.failure import Failure
 from proxy.relay.pending import Pending
 
 _MAX_DECISIONS = 1_000
+_MAX_KEY_BYTES = 1_024
 # Timeouts are exact to a tick: one coarse sweep instead of a timer per request.
 TICK_S = 0.1
 
@@ -88,10 +89,11 @@ class Relay:
         known = self.decisions.get(key)
         if known is None:
             cluster, timeout_s = self.route(block.authority, block.path)
-            decision = Decision(self.tally, block.authority.decode("latin-1"), cluster, timeout_s)
+            decision = Decision(self.tally, block.authority[:_MAX_KEY_BYTES].decode("latin-1"), cluster, timeout_s)
             if len(self.decisions) >= _MAX_DECISIONS:
                 self.decisions.clear()
-            self.decisions[key] = decision
+            if len(block.authority) + len(block.path) <= _MAX_KEY_BYTES:
+                self.decisions[key] = decision
         else:
             decision = known
         block.decision = decision

@@ -5,6 +5,8 @@ Owns what concerns the endpoint as a whole: its GOAWAY, its loss, and its replac
 
 from __future__ import annotations
 
+from proxy.codec.client import RESPONSE_TOO_LARGE
+from proxy.codec.connection import TRAILERS_TOO_LARGE
 from proxy.codec.headers import HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import Stream
@@ -44,6 +46,9 @@ class Upstream(Carrier):
             self.link.attach(self, self.now)
 
     def response_received(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
+        if not self.answered:
+            self.answered = True
+            self.link.failures = 0
         exchange: Exchange | None = stream.owner  # type: ignore[assignment]
         if exchange is not None:
             exchange.response(block, end, stream, self.now)
@@ -67,7 +72,9 @@ class Upstream(Carrier):
         self.relay.tally.protocol_fault("upstream", reason)
         exchange: Exchange | None = stream.owner  # type: ignore[assignment]
         if exchange is not None:
-            exchange.upstream_lost(UPSTREAM_FAULT, reason, self.now)
+            # Our limit is no fault of the endpoint's.
+            is_fault = reason not in (RESPONSE_TOO_LARGE, TRAILERS_TOO_LARGE)
+            exchange.upstream_lost(UPSTREAM_FAULT, reason, is_fault, self.now)
 
     def goaway_received(self, last_stream_id: int, code: int) -> None:
         """What is above `last_stream_id` was not processed; what is below finishes here."""
@@ -76,7 +83,7 @@ class Upstream(Carrier):
             exchange: Exchange | None = stream.owner  # type: ignore[assignment]
             self.drop(stream)
             if exchange is not None:
-                exchange.unprocessed(self.now)
+                exchange.unprocessed(False, self.now)
 
     def ping_acked(self, opaque: bytes) -> None:
         """We send no PING upstream (DESIGN 3.2), so an ACK is meaningless and harmless."""
@@ -118,5 +125,5 @@ class Upstream(Carrier):
         for stream in streams:
             exchange: Exchange | None = stream.owner  # type: ignore[assignment]
             if exchange is not None:
-                exchange.upstream_lost(UPSTREAM_LOST, reason, now)
+                exchange.upstream_lost(UPSTREAM_LOST, reason, True, now)
             self.drop(stream)

@@ -261,3 +261,15 @@ def test_a_client_s_goaway_lets_its_requests_finish(stage: Stage) -> None:
     answer(*stage.where(down, one))
     assert down.hear("HEADERS", one)[-1].headers == GRPC_OK
     stage.check_idle()
+
+
+def test_a_request_goes_where_there_is_room(make_stage: MakeStage) -> None:
+    """One endpoint allows no streams at all: nobody waits for it while the other has room."""
+    stage = make_stage(2)
+    stage.connect(stage.endpoints[0].link, {3: 0})
+    other = stage.connect(stage.endpoints[1].link)
+    down = stage.client()
+    for _ in range(20):
+        one = stage.request(down)
+        assert stage.where(down, one)[0] is other
+    stage.finish()

@@ -289,13 +289,90 @@ def test_a_cancel_after_the_deadline_is_the_endpoint_s_failure(make_stage: MakeS
     stage.check_idle()
 
 
-@pytest.mark.parametrize(("status", "streak"), [("14", 1), ("8", 1), ("13", 0), ("4", 0), ("0", 0)])
-def test_only_the_endpoint_s_own_faults_count_against_it(make_stage: MakeStage, status: str, streak: int) -> None:
+PUSHBACK = ("grpc-retry-pushback-ms", "1500")
+
+
+@pytest.mark.parametrize(
+    ("trailers", "streak"),
+    [
+        ([("grpc-status", "14")], 1),
+        ([("grpc-status", "8"), PUSHBACK], 1),
+        ([("grpc-status", "8")], 0),  # a quota, or a message that is too long
+        ([("grpc-status", "13")], 0),
+        ([("grpc-status", "4")], 0),
+        ([("grpc-status", "0")], 0),
+    ],
+)
+def test_only_the_endpoint_s_own_faults_count_against_it(
+    make_stage: MakeStage, trailers: list[tuple[str, str]], streak: int
+) -> None:
     stage = make_stage(1)
     stage.connect_all()
     down = stage.client()
     one = stage.request(down)
     up, there = stage.where(down, one)
-    up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.headers(there, [("grpc-status", status)], end=True))
+    up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.headers(there, trailers, end=True))
     assert stage.endpoints[0].breaker.streak == streak
+    stage.check_idle()
+
+
+def test_a_client_that_has_not_said_all_says_nothing_of_the_endpoint(make_stage: MakeStage) -> None:
+    """A slow upload that is cancelled, expires or is answered in the end is no latency of the endpoint."""
+    stage = make_stage(1)
+    stage.connect_all()
+    down = stage.client()
+    endpoint = stage.endpoints[0]
+    deadline = [*GRPC_REQUEST, ("grpc-timeout", "1S")]
+    for pairs in (GRPC_REQUEST, deadline):
+        one = stage.request(down, pairs, end=False)
+        stage.advance(2.0)
+        down.feed(down.voice.rst(one, CANCEL))
+    one = stage.request(down, end=False)
+    stage.advance(3.0)
+    down.feed(down.voice.data(one, b"x", end=True))
+    up, there = stage.where(down, one)
+    stage.now += 0.005
+    up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.headers(there, GRPC_OK, end=True))
+    assert endpoint.breaker.streak == 0
+    assert endpoint.rtt(stage.now) < 0.05
+    stage.check_idle()
+
+
+def test_a_deadline_that_nothing_can_meet_is_no_excuse(make_stage: MakeStage) -> None:
+    stage = make_stage(1)
+    stage.connect_all()
+    down = stage.client()
+    for _ in range(5):
+        one = stage.request(down, [*GRPC_REQUEST, ("grpc-timeout", "1n")])
+        down.feed(down.voice.rst(one, CANCEL))
+    assert stage.endpoints[0].breaker.streak == 0
+    assert down.conn.guard.premature == 5
+    stage.check_idle()
+
+
+def test_a_request_block_that_is_too_large_ends_its_stream_alone(stage: Stage) -> None:
+    down = stage.client()
+    one = stage.request(down)
+    large = stage.request(down, [*GRPC_REQUEST, *[(f"x-{at}", "y" * 10_000) for at in range(8)]])
+    assert down.hear("HEADERS", large)[0].header("grpc-status") == "8"
+    assert down.hear("HEADERS", large)[0].header("gossamer-error") == "headers-too-large"
+    up, there = stage.where(down, one)
+    up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.headers(there, GRPC_OK, end=True))
+    assert down.hear("HEADERS", one)
+    stage.check_idle()
+
+
+def test_a_route_s_timeout_spares_the_endpoint_that_answers(make_stage: MakeStage) -> None:
+    stage = make_stage(1, timeout_s=1.0)
+    stage.connect_all()
+    down = stage.client()
+    one = stage.request(down)
+    up, there = stage.where(down, one)
+    up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.data(there, b"x"))
+    stage.advance(1.5)
+    assert down.hear("HEADERS", one)[-1].header("grpc-status") == "4"
+    assert stage.endpoints[0].breaker.streak == 0
+    stage.request(down)
+    stage.advance(1.5)
+    assert stage.endpoints[0].breaker.streak == 1
     stage.check_idle()

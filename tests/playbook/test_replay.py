@@ -109,7 +109,8 @@ def test_never_more_than_two_replays_and_never_the_same_endpoint(make_stage: Mak
     assert not down.hear("HEADERS", one)
     assert max(len(up.hear("HEADERS")) for up in stage.ups) == 1
     assert stage.replays() == min(endpoints, 3) - 1
-    assert sum(handle.requests for handle in stage.registry._https.all()) == 1
+    # Each endpoint that refused it counts one request, and one failure.
+    assert sum(handle.requests for handle in stage.registry._https.all()) == min(endpoints, 3)
     stage.check_idle()
 
 
@@ -262,4 +263,35 @@ def test_refusals_in_a_row_go_in_order(make_stage: MakeStage) -> None:
     assert all(one < two for one, two in pairwise(bodies))
     for stream_id in ids:
         answer(stage, down, stream_id)
+    stage.check_idle()
+
+
+def test_a_goaway_of_the_only_endpoint_is_replayed_on_its_next_connection(make_stage: MakeStage) -> None:
+    stage = make_stage(1)
+    (first,) = stage.connect_all()
+    down = stage.client()
+    one = stage.request(down, body=b"body")
+    first.feed(first.voice.goaway(0))
+    assert not down.hear("RST_STREAM", one)
+    second = stage.connect(stage.endpoints[0].link)
+    assert stage.where(down, one) == (second, 1)
+    assert second.body(1) == b"body"
+    answer(stage, down, one)
+    stage.check_idle()
+
+
+def test_goaways_without_end_are_not_replayed_without_end(make_stage: MakeStage) -> None:
+    stage = make_stage(1)
+    stage.connect_all()
+    down = stage.client()
+    one = stage.request(down)
+    for _ in range(3):
+        up, _there = stage.where(down, one)
+        up.feed(up.voice.goaway(0))
+        if stage.dialled:
+            stage.connect(stage.endpoints[0].link)
+    assert [heard.code for heard in down.hear("RST_STREAM", one)] == [REFUSED_STREAM]
+    assert stage.replays() == 2
+    # It never answered: each dial waits longer.
+    assert stage.endpoints[0].link.failures == 3
     stage.check_idle()

@@ -24,7 +24,7 @@ class Conversation(RuleBasedStateMachine):
         self.now = 1000.0
         self.rng = Random(1)
         self.balancer = Balancer()
-        self.requests: list[tuple[Endpoint, float]] = []
+        self.requests: list[tuple[Endpoint, float, bool]] = []
 
     @rule(wanted=st.dictionaries(hosts, st.integers(1, 5)))
     def replace(self, wanted: dict[int, int]) -> None:
@@ -54,15 +54,21 @@ class Conversation(RuleBasedStateMachine):
             return
         assert endpoint not in avoided
         assert endpoint in self.balancer.ready or endpoint in probes
-        endpoint.begin()
-        self.requests.append((endpoint, self.now))
+        endpoint.begin(self.now)
+        self.requests.append((endpoint, self.now, False))
 
     @precondition(lambda self: self.requests)
-    @rule(index=st.integers(0, 1000), outcome=st.sampled_from(OUTCOMES), sampled=st.booleans())
-    def end(self, index: int, outcome: int, sampled: bool) -> None:
-        endpoint, begun = self.requests.pop(index % len(self.requests))
-        if sampled:
+    @rule(index=st.integers(0, 1000))
+    def sample(self, index: int) -> None:
+        endpoint, begun, sampled = self.requests[index % len(self.requests)]
+        if not sampled:
             endpoint.sample(self.now - begun, self.now)
+            self.requests[index % len(self.requests)] = (endpoint, begun, True)
+
+    @precondition(lambda self: self.requests)
+    @rule(index=st.integers(0, 1000), outcome=st.sampled_from(OUTCOMES))
+    def end(self, index: int, outcome: int) -> None:
+        endpoint, begun, sampled = self.requests.pop(index % len(self.requests))
         endpoint.end(outcome, self.now - begun, sampled, self.now)
 
     @rule(host=hosts)
@@ -70,7 +76,7 @@ class Conversation(RuleBasedStateMachine):
         for endpoint in self.balancer.endpoints:
             if endpoint.address[0] == str(host):
                 for _ in range(7):
-                    endpoint.begin()
+                    endpoint.begin(self.now)
                     endpoint.end(FAULT, 0.0, False, self.now)
 
     @invariant()
@@ -87,7 +93,15 @@ class Conversation(RuleBasedStateMachine):
     @invariant()
     def pending_counts_the_open_requests(self) -> None:
         for endpoint in self.balancer.endpoints:
-            assert endpoint.pending == sum(owner is endpoint for owner, _ in self.requests)
+            assert endpoint.pending == sum(owner is endpoint for owner, _, _ in self.requests)
+
+    @invariant()
+    def silence_needs_an_unanswered_request(self) -> None:
+        for endpoint in self.balancer.endpoints:
+            unanswered = sum(owner is endpoint and not sampled for owner, _, sampled in self.requests)
+            assert endpoint.unanswered == unanswered
+            assert unanswered or endpoint.silent_since_s == float("inf")
+            assert endpoint.silent_since_s == float("inf") or endpoint.silent_since_s <= endpoint.asked_at_s <= self.now
 
     @invariant()
     def reading_does_not_write(self) -> None:

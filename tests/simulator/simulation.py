@@ -112,7 +112,7 @@ class Simulation:
         name = endpoint.address[0]
         self.phase.picks[name] += 1
         reply = self.pods[name](self.now - START_S, self.rng, endpoint.pending)
-        endpoint.begin()
+        endpoint.begin(self.now)
         self._plan(endpoint, reply)
 
     def _plan(self, endpoint: Endpoint, reply: Reply) -> None:

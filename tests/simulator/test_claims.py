@@ -111,7 +111,7 @@ def test_hour_long_streams_do_not_poison_their_pod(count: int) -> None:
     simulation.run(10.0)
     endpoint, begun = simulation.endpoints["p0"], simulation.now
     for _ in range(20):
-        endpoint.begin()
+        endpoint.begin(begun)
         endpoint.sample(0.01, begun)
     simulation.run(3600.0)
     for _ in range(20):

@@ -41,7 +41,7 @@ def test_a_pod_that_failed_once_has_half_its_share_within_90_s(count: int, in_fl
     simulation = Simulation(fleet(count, latency_s=0.001), traffic, seed=1)
     simulation.run(5.0)
     endpoint = simulation.endpoints["p0"]
-    endpoint.begin()
+    endpoint.begin(simulation.now)
     endpoint.end(FAULT, 0.001, False, simulation.now)
     assert simulation.run(1.0).share("p0") < 0.5 / count
     simulation.run(79.0)

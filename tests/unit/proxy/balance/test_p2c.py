@@ -27,13 +27,13 @@ def make(count: int, weights: tuple[int, ...] = (), rtt_s: float = 0.01) -> tupl
 
 def fail(endpoint: Endpoint, times: int = 1, now: float = NOW, retry_after_s: float = -1.0) -> None:
     for _ in range(times):
-        endpoint.begin()
+        endpoint.begin(NOW)
         endpoint.end(FAULT, 0.0, False, now, retry_after_s)
 
 
 def succeed(endpoint: Endpoint, times: int = 1, now: float = NOW) -> None:
     for _ in range(times):
-        endpoint.begin()
+        endpoint.begin(NOW)
         endpoint.end(SUCCESS, 0.0, True, now)
 
 
@@ -65,7 +65,7 @@ def test_both_ends_of_the_random_numbers_draw_an_endpoint(number: float) -> None
 def test_every_pair_is_drawn() -> None:
     balancer, endpoints = make(5)
     for endpoint in endpoints:
-        endpoint.begin()
+        endpoint.begin(NOW)
     assert min(draw(balancer, 5000)[endpoint] for endpoint in endpoints) > 850
 
 
@@ -74,7 +74,7 @@ def test_the_lower_load_wins() -> None:
     b.sample(0.1, NOW)
     assert set(draw(balancer)) == {a}
     for _ in range(20):
-        a.begin()
+        a.begin(NOW)
     assert set(draw(balancer)) == {b}
 
 
@@ -82,7 +82,7 @@ def test_latencies_within_the_tie_ratio_are_equal() -> None:
     balancer, (a, b) = make(2)
     b.sample(0.019, NOW)
     assert set(draw(balancer)) == {a, b}
-    a.begin()
+    a.begin(NOW)
     assert set(draw(balancer)) == {b}
 
 
@@ -92,7 +92,7 @@ def test_an_unknown_endpoint_is_tried_at_once_with_one_request() -> None:
     balancer.replace([a, b, fresh])
     balancer.set_ready(fresh, True)
     assert draw(balancer)[fresh] > 1200
-    fresh.begin()
+    fresh.begin(NOW)
     assert draw(balancer)[fresh] == 0
 
 
@@ -115,10 +115,10 @@ def test_idle_endpoints_are_drawn_by_weight(weights: tuple[int, ...]) -> None:
 def test_a_heavier_endpoint_carries_more_pending_requests() -> None:
     balancer, (a, b) = make(2, (3, 1))
     for _ in range(3):
-        a.begin()
-    b.begin()
+        a.begin(NOW)
+    b.begin(NOW)
     assert set(draw(balancer)) == {a, b}
-    a.begin()
+    a.begin(NOW)
     rng = Random(1).random
     assert [balancer.pick(NOW, rng, (a,)), a.load(NOW) > b.load(NOW)] == [b, True]
 
@@ -130,7 +130,7 @@ def test_weights_far_apart_do_not_make_a_giant_table() -> None:
 
 def test_replace_keeps_the_state_of_a_known_address() -> None:
     balancer, (a, b) = make(2)
-    a.begin()
+    a.begin(NOW)
     again, new = Endpoint(a.address, weight=2), Endpoint(("10.0.0.9", 80))
     assert balancer.replace([again, new]) == [b]
     assert balancer.endpoints == [a, new]
@@ -140,7 +140,7 @@ def test_replace_keeps_the_state_of_a_known_address() -> None:
 
 def test_removed_endpoints_end_their_requests_alone() -> None:
     balancer, (a, b) = make(2)
-    a.begin()
+    a.begin(NOW)
     balancer.replace([b])
     fail(a, 20)
     balancer.set_ready(a, True)
@@ -161,7 +161,7 @@ def test_seven_faults_in_a_row_eject() -> None:
 def test_an_answer_between_faults_saves(outcome: int) -> None:
     _, (a, _) = make(2)
     fail(a, 6)
-    a.begin()
+    a.begin(NOW)
     a.end(outcome, 0.0, True, NOW)
     fail(a, 6)
     assert not a.ejected
@@ -238,7 +238,7 @@ def test_one_probe_after_the_backoff_readmits() -> None:
     assert probe(balancer, NOW + 0.99) == {b}
     rng = Random(1).random
     assert balancer.pick(NOW + 1.0, rng) is a
-    a.begin()
+    a.begin(NOW)
     assert probe(balancer, NOW + 1.5) == {b}
     a.end(SUCCESS, 0.5, True, NOW + 1.5)
     assert balancer.ready == [a, b]
@@ -248,7 +248,7 @@ def test_the_first_byte_of_a_probe_readmits() -> None:
     balancer, (a, b) = make(2)
     fail(a, 7)
     balancer.pick(NOW + 1.0, Random(1).random)
-    a.begin()
+    a.begin(NOW)
     a.sample(0.1, NOW + 1.1)
     assert balancer.ready == [a, b]
 
@@ -267,7 +267,7 @@ def test_a_probe_without_a_verdict_is_repeated(outcome: int) -> None:
     balancer, (a, b) = make(2)
     fail(a, 7)
     assert a in probe(balancer, NOW + 1.0)
-    a.begin()
+    a.begin(NOW)
     a.end(outcome, 0.1, False, NOW + 1.1)
     assert probe(balancer, NOW + 1.9) == {b}
     assert a in probe(balancer, NOW + 2.0)
@@ -275,11 +275,11 @@ def test_a_probe_without_a_verdict_is_repeated(outcome: int) -> None:
 
 def test_requests_from_before_the_probe_decide_nothing() -> None:
     balancer, (a, b) = make(2)
-    a.begin()
-    a.begin()
+    a.begin(NOW)
+    a.begin(NOW)
     fail(a, 7)
     balancer.pick(NOW + 1.0, Random(1).random)
-    a.begin()
+    a.begin(NOW)
     a.end(SUCCESS, 1.2, True, NOW + 1.2)
     a.end(FAULT, 1.3, False, NOW + 1.3)
     assert a.ejected
@@ -325,7 +325,7 @@ def test_jitter_spreads_the_probes() -> None:
 
 def test_a_refusing_endpoint_rests_but_serves_when_alone() -> None:
     balancer, (a, b) = make(2)
-    a.begin()
+    a.begin(NOW)
     a.end(UNPROCESSED, 0.001, False, NOW)
     assert set(draw(balancer)) == {b}
     assert set(draw(balancer, now=NOW + 1.0)) == {a, b}
@@ -340,6 +340,6 @@ def test_requests_leave_no_garbage_cycles() -> None:
     for i in range(1000):
         endpoint = balancer.pick(NOW + i, rng)
         assert endpoint is not None
-        endpoint.begin()
+        endpoint.begin(NOW)
         endpoint.end(FAULT if i % 3 else SUCCESS, 0.0, False, NOW + i)
     assert gc.collect() == 0

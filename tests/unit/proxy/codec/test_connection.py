@@ -207,7 +207,11 @@ def test_a_reset_stream_s_late_frames_are_dropped(talk: Talk) -> None:
 def test_the_table_stays_right_through_blocks_that_nobody_wants(talk: Talk) -> None:
     talk.conn.reset(talk.conn.streams[1], 8)
     talk.say(talk.voice.headers(1, [("new-name", "new-value")], end=True))
-    talk.say(talk.voice.headers(7, [*GET_REQUEST[:2], (":path", "/new-value"), ("new-name", "new-value")], end=True))
+    talk.say(
+        talk.voice.headers(
+            7, [*GET_REQUEST[:2], (":authority", "a"), (":path", "/new-value"), ("new-name", "new-value")], end=True
+        )
+    )
     assert talk.events[-1] == ("request", 7, b"/new-value", True)
 
 

@@ -62,13 +62,15 @@ def test_bad_names_are_malformed(name: bytes) -> None:
     assert make_field(name, b"value").malformed
 
 
-@pytest.mark.parametrize("value", [b" a", b"a ", b"\ta", b"a\t", b" ", b"a\0b", b"a\rb", b"a\nb", b"\n", b"\0"])
+@pytest.mark.parametrize(
+    "value", [b" a", b"a ", b"\ta", b"a\t", b" ", b"a\0b", b"a\rb", b"a\nb", b"\n", b"\0", b"\x01", b"a\x1fb", b"\x7f"]
+)
 @pytest.mark.parametrize("name", [b"x", b":path", b"te"])
 def test_bad_values_are_malformed(name: bytes, value: bytes) -> None:
     assert make_field(name, value).malformed
 
 
-@pytest.mark.parametrize("value", [b"", b"a", b"a b", b"a\tb", b"\x01", b"\x7f", b"\xff", b"\xe9 \xe9"])
+@pytest.mark.parametrize("value", [b"", b"a", b"a b", b"a\tb", b"\xff", b"\xe9 \xe9"])
 def test_good_values_are_not(value: bytes) -> None:
     assert not make_field(b"x", value).malformed
 

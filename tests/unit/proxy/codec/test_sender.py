@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import pytest
 
+from proxy.codec.sender import append_piece
 from proxy.codec.stream import Stream
 from tests.playbook.voice import GET_REQUEST
 from tests.unit.proxy.codec.roles import NotedServer, Talk
@@ -153,3 +155,13 @@ def test_a_block_larger_than_a_frame_is_continued(talk: Talk) -> None:
     talk.conn.send_headers(talk.conn.streams[1], b"\x88" + fields, True)
     talk.hear()
     assert len(talk.voice.heard[-1].headers) == 11
+
+
+def test_tiny_pieces_are_joined() -> None:
+    pieces: deque[bytes] = deque()
+    for at in range(10_000):
+        append_piece(pieces, at.to_bytes(2, "big"))
+    assert len(pieces) == 5
+    assert b"".join(pieces) == b"".join(at.to_bytes(2, "big") for at in range(10_000))
+    append_piece(pieces, bytes(16_384))
+    assert len(pieces[-1]) == 16_384
