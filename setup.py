@@ -45,8 +45,12 @@ class BuildAllOrNothing(build_ext):
             super().build_extensions()
         except Exception as fault:  # whatever a compiler may do, the source runs without it
             print(
-                f"setup.py: not compiled, plain Python will be used: {type(fault).__name__}: {fault}", file=sys.stderr
+                "the sidecar runs as plain Python, which is slower: no C compiler works here. On Debian: apt-get "
+                "install gcc libc6-dev python3-dev, then make install again (GOSSAMER_TRACEBACK=1 shows the reason)",
+                file=sys.stderr,
             )
+            if os.environ.get("GOSSAMER_TRACEBACK") == "1":
+                print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
             for extension in self.extensions:
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions = []

@@ -41,8 +41,18 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gossamer {VERSION}")
+        raise typer.Exit
+
+
 @app.callback()
-def describe() -> None:
+def describe(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Keep `mesh` a group of commands, however few there are."""
 
 
@@ -104,8 +114,9 @@ def run(arguments: list[str]) -> int:
 def explain_usage(fault: TyperException) -> str:
     """What typer has to say, on one line, and where to read more."""
     message = " ".join(fault.format_message().split()).replace("Value error, ", "").rstrip(".")
+    message += "" if message.endswith("?") else "."
     context = getattr(fault, "ctx", None)
-    return f"{message}. See `{context.command_path} --help`." if context else f"{message}."
+    return f"{message} See `{context.command_path} --help`." if context else message
 
 
 def complain(sentence: str, code: int) -> int:

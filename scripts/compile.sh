@@ -8,6 +8,7 @@ if [ "${GOSSAMER_NO_COMPILE:-}" = 1 ]; then
     echo "GOSSAMER_NO_COMPILE=1: the sidecar runs as plain Python"
 else
     [ ! -e build/cython ] || [ build/cython -nt setup.py ] || rm -rf build
+    echo "compiling the sidecar's hot path (about a minute the first time)"
     .venv/bin/python setup.py -q build_ext --inplace --parallel "$(nproc)"
 fi
 # Bytecode made ahead: compiling the source at each start would cost the sidecar a megabyte of memory.

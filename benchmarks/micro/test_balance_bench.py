@@ -23,7 +23,7 @@ def busy_balancer(count: int, heavy: int = 1) -> Balancer:
     for i, endpoint in enumerate(balancer.endpoints):
         balancer.set_ready(endpoint, True)
         endpoint.sample(0.001 * (i + 1), NOW)
-        endpoint.begin()
+        endpoint.begin(NOW)
     return balancer
 
 
@@ -57,7 +57,7 @@ def test_a_whole_request(benchmark: BenchmarkFixture) -> None:
     def request() -> None:
         endpoint = balancer.pick(NOW + 1.0, rng)
         assert endpoint is not None
-        endpoint.begin()
+        endpoint.begin(NOW)
         endpoint.sample(0.001, NOW + 1.0)
         endpoint.end(SUCCESS, 0.001, True, NOW + 1.0)
 

@@ -19,7 +19,7 @@ EXIT_USAGE = 2
 def demo(
     duration: Annotated[float, typer.Option(help="Seconds for each of the two modes.", metavar="S")] = 10.0,
     rate: Annotated[float, typer.Option(help="Visitors per second; each calls both services.", metavar="N")] = 200.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the story.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object; the story goes to stderr.")] = False,
     kill_pod: Annotated[
         bool, typer.Option("--kill-pod", help="Kill a replica halfway through the second mode.")
     ] = False,

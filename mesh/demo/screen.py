@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = ("pod", "requests/s", "success", "p50", "p95", "p99", "share")
 PLAIN_EVERY = 4  # reports, of half a second each
 BAR_CELLS = 10
+MIN_COLUMNS = 76  # a narrower terminal would cut the figures
 
 
 class Screen(Protocol):
@@ -34,7 +36,8 @@ class Screen(Protocol):
 
 
 def open_screen(stream: TextIO) -> Screen:
-    return LiveScreen() if stream.isatty() else PlainScreen(stream)
+    is_wide = shutil.get_terminal_size().columns >= MIN_COLUMNS
+    return LiveScreen() if stream.isatty() and is_wide else PlainScreen(stream)
 
 
 def cells(row: PodFigures) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ class Endpoint:
         """The first byte of a response that is no fault of the endpoint has come."""
         self.unanswered -= 1
         self.silent_since_s = _NEVER
-        self.estimate.observe(rtt_s, now)
+        self.estimate.observe(min(rtt_s, self.settings.penalty_s), now)
         if self.breaker.ejected:
             self._answered(rtt_s, now)
 

@@ -21,6 +21,8 @@ cdef class Server(Connection):
     cpdef bint is_expired(self, Stream stream) except -1
     @cython.locals(have=Py_ssize_t, size=Py_ssize_t)
     cpdef Py_ssize_t feed(self, bytearray buf, Py_ssize_t start, Py_ssize_t end, double now) except -1
+    cpdef start(self, bytes preface=*)
+    cdef _turn_away(self, bytes first_bytes)
     cpdef bint is_idle(self, long long stream_id) except -1
     @cython.locals(stream=Stream)
     cpdef headers_complete(self, long long stream_id, bint end, bytes block)

@@ -19,6 +19,12 @@ from proxy.codec.limits import Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _PREFACE_BYTES = 24
+_HTTP1_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ")
+_HTTP1_TEXT = b"gossamer: this port speaks HTTP/2 without TLS (gRPC); with curl: --http2-prior-knowledge\n"
+_HTTP1_ANSWER = (
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_HTTP1_TEXT), _HTTP1_TEXT)
+)
 _MAX_SKIPPED = 16
 _MAX_UNAWARE = 10
 # Streams that we reset and whose client may not know yet: frames for them are dropped, not faults.
@@ -58,13 +64,26 @@ class Server(Connection):
             have = end - start
             size = have if have < _PREFACE_BYTES else _PREFACE_BYTES
             if buf[start : start + size] != PREFACE[:size]:
-                self.fail(PROTOCOL_ERROR, "not an HTTP/2 client preface")
+                self._turn_away(bytes(buf[start : start + size]))
                 return end
             if have < _PREFACE_BYTES:
                 return start
             self.preface_seen = True
             start += _PREFACE_BYTES
+            Connection.start(self, b"")
         return Connection.feed(self, buf, start, end, now)
+
+    def start(self, preface: bytes = b"") -> None:
+        """Nothing yet: our SETTINGS follow the client's preface, so that who speaks HTTP/1 gets an answer to read."""
+
+    def _turn_away(self, first_bytes: bytes) -> None:
+        if first_bytes.startswith(_HTTP1_METHODS):
+            self.out.append(_HTTP1_ANSWER)
+            self.fault = "HTTP/1 on a port for HTTP/2"
+            self.close()
+            return
+        Connection.start(self, b"")
+        self.fail(PROTOCOL_ERROR, "not an HTTP/2 client preface")
 
     def is_idle(self, stream_id: int) -> bool:
         return stream_id % 2 == 0 or stream_id > self.last_peer_id
@@ -159,6 +178,10 @@ class Server(Connection):
     def stream_rejected(self, code: int) -> None:
         # Before it knows our limits a client may well open too many; it cannot go on not knowing them.
         self.refused += 1
+        if self.draining:
+            if self.refused > _MAX_UNAWARE * self.limits.max_concurrent_streams:
+                raise ConnectionFault(ENHANCE_YOUR_CALM, "streams after GOAWAY")
+            return
         excused = code == REFUSED_STREAM and not self.settings_acked
         if not excused or self.refused > _MAX_UNAWARE * self.limits.max_concurrent_streams:
             self._count_early_reset()
@@ -167,6 +190,7 @@ class Server(Connection):
         """Too many of them end the connection, but not the streams that are honest."""
         if self.guard.is_rapid_reset() and not self.draining:
             self.fault = "rapid reset"
+            self.refused = 0
             self.draining = True
             self.goaway(self.last_peer_id, ENHANCE_YOUR_CALM, b"rapid reset")
             if self.open_streams == 0:
@@ -176,5 +200,6 @@ class Server(Connection):
 
     def finish(self) -> None:
         """The final GOAWAY: what is open finishes, what comes later was not processed."""
+        self.refused = 0
         self.draining = True
         self.goaway(self.last_peer_id, NO_ERROR)

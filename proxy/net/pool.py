@@ -86,7 +86,7 @@ class Pool:
         if adapter.transport is None:
             return
         if not conn.peer_settings_seen:
-            conn.fault = "no HTTP/2 SETTINGS from the endpoint"
+            conn.fault = "it sent no SETTINGS"
             adapter.abort()
         elif link.failures and conn.attached:
             # It lasts, so the next one is dialled at once.
@@ -99,7 +99,8 @@ class Pool:
         assert isinstance(conn, Upstream)
         link = conn.link
         if not conn.peer_settings_seen:
-            self._failed(link, conn.fault or error or "closed before any HTTP/2 SETTINGS")
+            detail = conn.fault or error or "it closed the connection"
+            self._failed(link, f"no HTTP/2 without TLS there ({detail})")
 
     def _failed(self, link: Link, error: str) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"

@@ -80,7 +80,7 @@ class Downstream(Server):
 
     def drain(self, now: float) -> None:
         """Announce the end: a GOAWAY that refuses nothing yet, as requests are under way, and a PING to see them in."""
-        if self.drain_at_s == 0 and not self.draining and not self.closed:
+        if self.drain_at_s == 0 and not self.draining and not self.closed and self.preface_seen:
             self.drain_at_s = now + DRAIN_PING_S
             self.goaway(MAX_STREAM_ID, NO_ERROR)
             self.ping(DRAIN_PING)

@@ -297,29 +297,24 @@ async def write_for_ever(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_connections_are_bounded_and_freed() -> None:
+async def test_silent_connections_do_not_lock_out_who_asks() -> None:
+    """The oldest of those that ask nothing makes room."""
     async with running() as proxy:
-        idle = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(MAX_CONNECTIONS)]
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await exchange_exactly(proxy, 1)
-        for _, writer in idle:
+        proxy.pieces = [b"x" * 100_000] * 100
+        reader, scraper = await asyncio.open_connection("127.0.0.1", proxy.port, limit=1000)
+        scraper.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        received = await asyncio.wait_for(reader.readexactly(1000), 20)
+        silent = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(2 * MAX_CONNECTIONS)]
+        for _ in range(3):
+            assert (await ask(proxy, "GET", "/live")).status == 200
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(silent[0][0].read(), 20) == b""
+        received += await asyncio.wait_for(reader.read(), 20)
+        assert len(received.partition(b"\r\n\r\n")[2]) == 10_000_000
+        for _, writer in [*silent, (reader, scraper)]:
             writer.close()
-            await writer.wait_closed()
-        received = b""
-        while not received:  # until the proxy has seen the ends
             with suppress(ConnectionError):
-                received = await exchange(proxy, b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert Reply(received, "GET").status == 200
-
-
-async def exchange_exactly(proxy: Proxy, size: int) -> bytes:
-    """Ask, and insist on an answer of so many bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-    try:
-        writer.write(b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
-        return await asyncio.wait_for(reader.readexactly(size), 20)
-    finally:
-        writer.close()
+                await writer.wait_closed()
 
 
 async def test_a_port_in_use_is_a_clear_error() -> None:

@@ -124,8 +124,13 @@ def test_silence_is_a_latency_once_it_lasts() -> None:
 
 
 def test_silence_never_lowers_the_estimate() -> None:
-    endpoint = ask(known(100.0), 0.0, 2.0)
-    assert endpoint.rtt(3.0) == pytest.approx(100.0 * math.exp(-0.3))
+    endpoint = ask(known(5.0), 0.0, 2.0)
+    assert endpoint.rtt(3.0) == pytest.approx(5.0 * math.exp(-0.3))
+
+
+def test_a_sample_is_capped() -> None:
+    """What a frozen pod answers when it thaws, or a watch after an hour, says no more than `slow`."""
+    assert known(120.0).rtt(0.0) == 5.0
 
 
 def test_silence_costs_at_most_the_penalty() -> None:

@@ -28,7 +28,7 @@ def test_the_preface_may_come_in_pieces(size: int) -> None:
     assert conn.events == [("settings",)]
 
 
-@pytest.mark.parametrize("garbage", [b"G", b"GET / HTTP/1.1\r\n\r\n", PREFACE[:-1] + b"x", b"\x16\x03\x01"])
+@pytest.mark.parametrize("garbage", [b"G", b"GETS", PREFACE[:-1] + b"x", b"\x16\x03\x01"])
 def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     conn = NotedServer()
     conn.start()
@@ -37,6 +37,19 @@ def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     assert conn.closed
     assert conn.feed(buf, 0, len(buf), 0.0) == len(buf)
     assert conn.take().count(b"not an HTTP/2 client preface") == 1
+
+
+@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.0\r\n", b"HEAD "])
+def test_who_speaks_http_1_gets_an_answer_to_read(request_line: bytes) -> None:
+    conn = NotedServer()
+    conn.start()
+    buf = bytearray(request_line)
+    assert conn.feed(buf, 0, len(buf), 0.0) == len(buf)
+    assert conn.closed
+    head, _, body = conn.take().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 505 ")
+    assert b"content-length: %d" % len(body) in head
+    assert b"--http2-prior-knowledge" in body
 
 
 def test_ids_must_rise(talk: Talk) -> None:
@@ -182,3 +195,14 @@ def test_a_client_may_use_the_default_window_until_it_knows_ours() -> None:
     open_stream(talk, 3, end=False)
     talk.say(frame(0, 0, 3, bytes(1_024)))
     assert [(heard.stream_id, heard.code) for heard in talk.say(frame(0, 0, 3, b"x"))] == [(3, 3)]
+
+
+def test_who_does_not_heed_the_final_goaway_is_ended(talk: Talk) -> None:
+    open_stream(talk, 1)
+    talk.conn.finish()
+    for at in range(1_000):
+        open_stream(talk, 3 + 2 * at)
+    assert not talk.conn.closed
+    open_stream(talk, 2_003)
+    assert talk.conn.closed
+    assert talk.conn.fault == "streams after GOAWAY"

@@ -352,3 +352,26 @@ def test_the_documented_file_is_valid(tmp_path: Path) -> None:
     assert [route.name for route in config.routes] == ["routes[0]", "voting", "routes[2]"]
     assert config.settings == Settings()  # the example sets defaults
     assert set(SETTINGS) <= set(re.findall(r"^\| `(\w+)` \|", document, re.MULTILINE))
+
+
+def test_long_keys_are_refused(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, f"{'k' * 257}: 1\n") == "proxy.yaml:1:1: a key longer than 256 characters"
+
+
+def test_the_way_to_a_value_is_written_out_for_problems_only(tmp_path: Path) -> None:
+    """Each of 100,000 items with its own copy of 7 KB would take 700 MB."""
+    head, items = "".join(f"{{{'k' * 250}: " for _ in range(30)), 100_000
+    path = write(tmp_path, f"{head}[{'a,' * items}]{'}' * 30}")
+    program = f"""\
+import resource
+from proxy.config import load
+from proxy.errors import ConfigError
+resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+try:
+    load({path!r})
+except ConfigError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "there is no field 'kkk" in result.stdout
