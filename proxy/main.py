@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+from dataclasses import replace
 
 import uvloop
 
@@ -16,10 +17,10 @@ from mesh.version import VERSION
 from proxy.admin import Admin
 from proxy.codec import connection
 from proxy.config import from_arguments, load
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, ListenError
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
-from proxy.net.log import log
+from proxy.net.log import log, log_bug
 from proxy.outbound import Outbound
 from proxy.route.model import Address, ProxyConfig, join_host_port
 from proxy.workers import run_workers
@@ -37,6 +38,21 @@ usage.
 """
 
 
+class Once(argparse.Action):
+    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mesh proxy",
@@ -44,10 +60,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file with clusters and routes (docs/proxy-config.md)")
-    parser.add_argument("--listen", metavar="HOST:PORT", help="where to accept connections")
-    parser.add_argument("--to", metavar="HOST:PORT,...", help="the endpoints to balance over; names are re-resolved")
-    parser.add_argument("--admin", metavar="HOST:PORT", help="serve /live /ready /metrics /config /shutdown here")
+    parser.add_argument(
+        "--config", metavar="FILE", action=Once, help="YAML file with clusters and routes (docs/proxy-config.md)"
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", action=Once, help="where to accept connections")
+    parser.add_argument(
+        "--to",
+        metavar="HOST:PORT,...",
+        action="append",
+        help="the endpoints to balance over, commas between them; may be repeated; names are re-resolved",
+    )
+    parser.add_argument(
+        "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
+    )
     parser.add_argument(
         "--workers",
         metavar="N",
@@ -55,7 +80,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         default=1,
         help="processes that share the port (default 1); worker i has its admin port at PORT+i",
     )
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        parser.error(f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)")
     if arguments.config and (arguments.listen or arguments.to or arguments.admin):
         parser.error("--config stands alone: give listen, admin and endpoints in the file")
     if not arguments.config and not (arguments.listen and arguments.to):
@@ -68,7 +95,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def read_config(arguments: argparse.Namespace) -> ProxyConfig:
     if arguments.config:
         return load(arguments.config)
-    return from_arguments(arguments.listen, arguments.to, arguments.admin)
+    return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin)
 
 
 class Proxy:
@@ -97,12 +124,7 @@ class Proxy:
         loop.add_signal_handler(signal.SIGHUP, self.changed.set)
         try:
             await self._listen()
-        except OSError as error:
-            listen = self.config.listen
-            reason = os.strerror(error.errno).lower() if error.errno else str(error)
-            log(f"cannot listen on {listen}: {reason}; choose another address, or end what uses it")
-            return 1
-        except ConfigError as error:
+        except ListenError as error:
             log(str(error))
             return 1
         async with asyncio.TaskGroup() as group:
@@ -122,7 +144,10 @@ class Proxy:
 
     async def _listen(self) -> None:
         listen = self.config.listen
-        addresses = await self.outbound.listener.listen(listen.host, listen.port, self.arguments.workers > 1)
+        try:
+            addresses = await self.outbound.listener.listen(listen.host, listen.port, self.arguments.workers > 1)
+        except OSError as error:
+            raise ListenError(str(listen), error) from None
         if self.config.admin is not None:
             # Each worker has its own figures, so its own admin port.
             admin = self.config.admin
@@ -130,7 +155,7 @@ class Proxy:
         log("listening on " + ", ".join(join_host_port(host, port) for host, port in addresses))
 
     async def _serve(self) -> None:
-        await self.outbound.apply(self.config)
+        self.outbound.apply(self.config)
         # What lives now lives for ever: later collections need not look at it (12 ms with 10,000 connections).
         gc.collect()
         gc.freeze()
@@ -141,15 +166,21 @@ class Proxy:
             await self.changed.wait()
             self.changed.clear()
             try:
-                config = await asyncio.to_thread(load, self.arguments.config)
+                self._put_into_force(await asyncio.to_thread(load, self.arguments.config))
             except ConfigError as error:
                 log(f"the configuration in force is kept: {error}")
-                continue
-            if config.listen != self.config.listen or config.admin != self.config.admin:
-                log("listen and admin addresses change at a restart only; the rest is in force now")
-            self.config = config
-            await self.outbound.apply(config)
-            log("configuration reloaded")
+            except (MemoryError, RecursionError) as error:
+                log(f"the configuration in force is kept: too large a file ({type(error).__name__})")
+            except Exception as bug:  # The next reload may mend it.
+                log_bug("a reload", bug)
+
+    def _put_into_force(self, config: ProxyConfig) -> None:
+        fixed = [name for name in ("listen", "admin") if getattr(config, name) != getattr(self.config, name)]
+        config = replace(config, listen=self.config.listen, admin=self.config.admin)
+        self.outbound.apply(config)
+        self.config = config
+        later = f"; {' and '.join(fixed)} changed in the file, which takes a restart" if fixed else ""
+        log(f"configuration reloaded{later}")
 
     async def _watch(self) -> None:
         """Reload when the file changes; also when it is a link whose target changes, as in a ConfigMap volume."""

@@ -7,9 +7,7 @@ request: endpoints that stay keep their connections and estimates, those that go
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
-import socket
 from time import monotonic
 
 from proxy.balance.endpoint import Endpoint
@@ -20,16 +18,22 @@ from proxy.metrics.registry import Registry
 from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
 from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
-from proxy.net.log import log
+from proxy.net.log import log_bug
+from proxy.net.names import Names
 from proxy.net.pool import Pool
 from proxy.relay.cluster import Cluster
-from proxy.relay.link import Link
+from proxy.relay.link import Carrier, Link
 from proxy.relay.relay import TICK_S, Relay
 from proxy.route import model
 from proxy.route.match import Router
 
 _SWEEP_S = 1.0
 _EVICT_S = 10.0
+# A connection beyond the first that a burst needed is closed after this long without a stream.
+_SURPLUS_S = 60.0
+# How long after the start /ready waits for endpoints at most: from when all names are known, and in all.
+_CONNECT_GRACE_S = 1.0
+_START_GRACE_S = 10.0
 
 
 class OutboundTally:
@@ -63,17 +67,20 @@ class Outbound:
 
     def __init__(self, config: model.ProxyConfig, registry: Registry, rng: random.Random) -> None:
         settings = config.settings
+        now = monotonic()
         self.config = config
         self.registry = registry
-        self.clusters: dict[str, Cluster] = {}
         self.router = Router(config)
+        # Empty at first: requests wait, and each cluster's fail-fast clock runs.
+        self.clusters = {
+            cluster.name: Cluster(cluster.name, Balancer(), cluster.failfast_timeout_s, now)
+            for cluster in config.clusters
+        }
+        self.names = Names(self._update_clusters)
+        self.initialised = False
+        self.ready_at_s = now + _START_GRACE_S
         self.relay = Relay(self._route, rng.random, OutboundTally(registry))
-        limits = Limits(
-            max_concurrent_streams=settings.max_concurrent_streams,
-            stream_window_bytes=settings.stream_window_bytes,
-            max_header_bytes=settings.max_header_bytes,
-            max_header_fields=settings.max_header_fields,
-        )
+        limits = make_limits(settings)
         buffer = ReadBuffer()
         direction = ("direction", "outbound")
         self.pool = Pool(
@@ -88,7 +95,8 @@ class Outbound:
             settings.max_connection_age_s,
             settings.upstream_user_timeout_s,
         )
-        self.resolved: dict[str, tuple[str, ...]] = {}
+        # Surplus connections: the id of their next stream, and since when it has been that with none open.
+        self.surplus: dict[Carrier, tuple[int, float]] = {}
         self.metrics_epoch = registry.epoch
         add_endpoint_metrics(registry, self._endpoint_states)
         add_stream_metrics(registry, self._stalled_streams)
@@ -101,70 +109,74 @@ class Outbound:
             return None, 0.0
         return self.clusters[route.cluster], route.timeout_s or 0.0
 
-    async def apply(self, config: model.ProxyConfig) -> None:
-        """Put a configuration into force. Names are resolved first, so that no request meets a half-made cluster."""
-        await self._resolve(config)
-        now = monotonic()
+    def apply(self, config: model.ProxyConfig) -> None:
+        """Put a configuration into force: addresses and known names at once, other names as they are answered.
+
+        Nothing here waits, so configurations come into force in their order, and no request meets half of one.
+        """
+        router = Router(config)
+        hosts = {endpoint.host for cluster in config.clusters for endpoint in cluster.endpoints}
+        self._apply_settings(config.settings)
         self.config = config
-        self.router = Router(config)
-        wanted = {cluster.name for cluster in config.clusters}
+        self.router = router
+        self.names.want(hosts, config.settings.dns_refresh_s)
+        self._update_clusters()
+
+    def _apply_settings(self, settings: model.Settings) -> None:
+        """Timeouts hold for all connections from now on, limits for new ones: a peer has been told the old ones."""
+        if settings == self.config.settings:
+            return
+        limits = make_limits(settings)
+        self.pool.limits = limits
+        self.pool.user_timeout_s = settings.upstream_user_timeout_s
+        self.listener.configure(
+            limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
+        )
+
+    def _update_clusters(self) -> None:
+        now = monotonic()
+        wanted = {cluster.name for cluster in self.config.clusters}
         for name in [name for name in self.clusters if name not in wanted]:
-            self._update(self.clusters.pop(name), (), now)
-        for cluster in config.clusters:
-            known = self.clusters.get(cluster.name)
-            if known is None:
-                known = Cluster(cluster.name, Balancer(), cluster.failfast_timeout_s, now)
-                self.clusters[cluster.name] = known
-            known.failfast_s = cluster.failfast_timeout_s
-            self._update(known, cluster.endpoints, now, cluster.connect_timeout_s)
+            self._replace(self.clusters.pop(name), [], now)
+        for wish in self.config.clusters:
+            cluster = self.clusters.get(wish.name)
+            if cluster is None:
+                cluster = self.clusters[wish.name] = Cluster(wish.name, Balancer(), wish.failfast_timeout_s, now)
+            cluster.failfast_s = wish.failfast_timeout_s
+            self._replace(cluster, self._endpoints(cluster, wish), now)
+            for endpoint in cluster.balancer.endpoints:
+                endpoint.link.connect_timeout_s = wish.connect_timeout_s
+                if not endpoint.link.conns:
+                    endpoint.link.dial_more()
+        if self.names.all_answered():
+            self.ready_at_s = min(self.ready_at_s, now + _CONNECT_GRACE_S)
         self.relay.forget_decisions()
         flush(self.relay.flushes)
 
-    def _update(
-        self, cluster: Cluster, endpoints: tuple[model.Endpoint, ...], now: float, connect_timeout_s: float = 1.0
-    ) -> None:
-        balancer = cluster.balancer
-        before = set(balancer.endpoints)
-        removed = balancer.replace(
+    def _endpoints(self, cluster: Cluster, wish: model.Cluster) -> list[Endpoint]:
+        """What is known of what is wanted; while a name is unanswered, what there was stays to fill the gap."""
+        found = [(endpoint, self.names.addresses(endpoint.host)) for endpoint in wish.endpoints]
+        old = cluster.balancer.endpoints if any(addresses is None for _, addresses in found) else []
+        return old + [
             Endpoint((address, endpoint.port), endpoint.weight)
-            for endpoint in endpoints
-            for address in self.resolved.get(endpoint.host, (endpoint.host,))
-        )
-        for endpoint in removed:
-            self.pool.remove(endpoint.link, now)
-        for endpoint in balancer.endpoints:
-            if endpoint not in before:
-                link = Link(cluster, endpoint, self.pool.dial)
-                link.connect_timeout_s = connect_timeout_s
-                link.dial_more()
-        cluster.refresh(now)
+            for endpoint, addresses in found
+            for address in addresses or ()
+        ]
 
-    async def _resolve(self, config: model.ProxyConfig) -> bool:
-        """Look all names up; one that fails keeps its last addresses. True where something changed."""
-        hosts = {endpoint.host for cluster in config.clusters for endpoint in cluster.endpoints}
-        names = [host for host in hosts if not is_address(host)]
-        answers = await asyncio.gather(*(resolve(name) for name in names))
-        before = dict(self.resolved)
-        for name, addresses in zip(names, answers, strict=True):
-            if addresses:
-                self.resolved[name] = addresses
-            elif name not in self.resolved:
-                log(
-                    f"endpoint {name}: the name does not resolve; tried again every {config.settings.dns_refresh_s:g} s"
-                )
-                self.resolved[name] = ()
-        for name in [name for name in self.resolved if name not in names]:
-            del self.resolved[name]
-        return before != self.resolved
+    def _replace(self, cluster: Cluster, endpoints: list[Endpoint], now: float) -> None:
+        before = set(cluster.balancer.endpoints)
+        for endpoint in cluster.balancer.replace(endpoints):
+            self.pool.remove(endpoint.link, now)
+        for endpoint in cluster.balancer.endpoints:
+            if endpoint not in before:
+                Link(cluster, endpoint, self.pool.dial)
+        cluster.refresh(now)
 
     # ---- life
 
     async def refresh_names(self) -> None:
-        """Resolve names again and again; returns at once where all endpoints are addresses."""
-        while True:
-            await asyncio.sleep(self.config.settings.dns_refresh_s)
-            if await self._resolve(self.config):
-                await self.apply(self.config)
+        """Look the endpoints' names up, now and again and again."""
+        await self.names.refresh()
 
     async def sweep(self) -> None:
         """The one coarse clock: timeouts of requests, of connections, and of metrics."""
@@ -172,17 +184,36 @@ class Outbound:
         while True:
             await asyncio.sleep(TICK_S)
             now = monotonic()
-            self.relay.sweep(now)
-            if now >= next_sweep_s:
-                next_sweep_s = now + _SWEEP_S
-                self.listener.sweep(now)
-            if now >= next_evict_s:
-                next_evict_s = now + _EVICT_S
-                self.registry.sweep(now)
-                if self.registry.epoch != self.metrics_epoch:
-                    self.metrics_epoch = self.registry.epoch
-                    self.relay.forget_decisions()
-            flush(self.relay.flushes)
+            try:
+                self.relay.sweep(now)
+                if now >= next_sweep_s:
+                    next_sweep_s = now + _SWEEP_S
+                    self.listener.sweep(now)
+                    self._retire_surplus(now)
+                if now >= next_evict_s:
+                    next_evict_s = now + _EVICT_S
+                    self._evict(now)
+                flush(self.relay.flushes)
+            except Exception as bug:  # Without this clock no request would ever time out.
+                log_bug("the sweep", bug)
+
+    def _evict(self, now: float) -> None:
+        self.registry.sweep(now)
+        if self.registry.epoch != self.metrics_epoch:
+            self.metrics_epoch = self.registry.epoch
+            self.relay.forget_decisions()
+
+    def _retire_surplus(self, now: float) -> None:
+        """Close what a burst needed and nobody has used for a while; one connection to each endpoint stays."""
+        links = [endpoint.link for cluster in self.clusters.values() for endpoint in cluster.balancer.endpoints]
+        idle = {}
+        for conn in [conn for link in links if len(link.conns) > 1 for conn in link.conns if conn.open_streams == 0]:
+            next_id, since_s = self.surplus.get(conn, (conn.next_id, now))
+            idle[conn] = (conn.next_id, since_s if next_id == conn.next_id else now)
+            if now - idle[conn][1] >= _SURPLUS_S and len(conn.link.conns) > 1:
+                del idle[conn]
+                conn.retire(now)
+        self.surplus = idle
 
     def _endpoint_states(self) -> list[EndpointState]:
         now = monotonic()
@@ -204,25 +235,20 @@ class Outbound:
         return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
 
     def unready_reason(self) -> str:
-        """Why requests cannot be served now; '' where every cluster has an endpoint that is ready."""
-        for cluster in self.clusters.values():
-            if cluster.deserted_since_s >= 0:
-                return f"cluster {cluster.name} has no ready endpoint"
-        return ""
+        """'starting' until every cluster has a ready endpoint, or long enough; then '' for ever.
+
+        A dependency that is down must not take this pod out of its own service: `endpoint_ready` tells of endpoints.
+        """
+        if not self.initialised:
+            deserted = any(cluster.deserted_since_s >= 0 for cluster in self.clusters.values())
+            self.initialised = not deserted or monotonic() >= self.ready_at_s
+        return "" if self.initialised else "starting"
 
 
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-async def resolve(name: str) -> tuple[str, ...]:
-    """The addresses of a name, sorted; none where it does not resolve."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return ()
-    return tuple(sorted({str(entry[4][0]) for entry in found}))
+def make_limits(settings: model.Settings) -> Limits:
+    return Limits(
+        max_concurrent_streams=settings.max_concurrent_streams,
+        stream_window_bytes=settings.stream_window_bytes,
+        max_header_bytes=settings.max_header_bytes,
+        max_header_fields=settings.max_header_fields,
+    )

@@ -20,7 +20,7 @@ CLOSE_TIMEOUT_S = 5.0  # for the peer to close after the answer
 class Pages(Protocol):
     """Who admits connections and answers their requests."""
 
-    def admit(self, connection: AdminConnection) -> bool: ...
+    def admit(self, connection: AdminConnection) -> None: ...
 
     def forget(self, connection: AdminConnection) -> None: ...
 
@@ -57,10 +57,15 @@ class AdminConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self._pages.admit(self):
-            self._set_timer(HEAD_TIMEOUT_S, self._time_out)
-        else:
-            self._transport.abort()
+        self._pages.admit(self)
+        self._set_timer(HEAD_TIMEOUT_S, self._time_out)
+
+    @property
+    def worth(self) -> int:
+        """What would be lost with it: nothing asked yet, all sent, an answer under way."""
+        if self._answer is None:
+            return 0
+        return 1 if self._finished else 2
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -15,7 +15,7 @@ from typing import Any
 from proxy.admin.connection import AdminConnection
 from proxy.admin.http import JSON, Answer, Refusal, Request
 from proxy.config.values import ValueProblem, is_ipv4, is_ipv6, parse_address
-from proxy.errors import ConfigError
+from proxy.errors import ListenError
 from proxy.route.model import Address
 
 MAX_CONNECTIONS = 64
@@ -38,7 +38,7 @@ class Admin:
         self._metrics = metrics
         self._config = config
         self._shutdown = shutdown
-        self._connections: set[AdminConnection] = set()
+        self._connections: dict[AdminConnection, None] = {}  # the oldest first
         self._idle = asyncio.Event()
         self._idle.set()
         self._server: asyncio.Server | None = None
@@ -57,7 +57,7 @@ class Admin:
         try:
             self._server = await loop.create_server(lambda: AdminConnection(self), address.host, address.port)
         except OSError as error:
-            raise ConfigError(f"cannot listen on the admin address {address}: {error.strerror or error}") from None
+            raise ListenError(f"the admin address {address}", error) from None
         host, port = self._server.sockets[0].getsockname()[:2]
         return Address(host, port)
 
@@ -76,16 +76,17 @@ class Admin:
                 connection.abort()
         await self._server.wait_closed()
 
-    def admit(self, connection: AdminConnection) -> bool:
-        """Take a new connection in, unless there are too many."""
+    def admit(self, connection: AdminConnection) -> None:
+        """Take a new connection in. Where there are too many another goes: silent ones must not lock out probes."""
         if len(self._connections) >= MAX_CONNECTIONS:
-            return False
-        self._connections.add(connection)
+            victim = min(self._connections, key=lambda other: other.worth)  # the oldest of equals
+            self.forget(victim)
+            victim.abort()
+        self._connections[connection] = None
         self._idle.clear()
-        return True
 
     def forget(self, connection: AdminConnection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if not self._connections:
             self._idle.set()
 

@@ -9,26 +9,49 @@ there is a file to read: it costs 1.2 MB, which a proxy without one does not pay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_DEPTH = 32
 MAX_PROBLEMS = 20
 MAX_TEXT_CHARS = 1024
+MAX_KEY_CHARS = 256
+
+
+class Step(NamedTuple):
+    """One step of the way from the document to a value: a key such as `.name`, or an index such as `[0]`.
+
+    The way is written out only where there is a problem: as texts, those of a hostile file take gigabytes.
+    """
+
+    before: Step | None
+    text: str
+
+    def __str__(self) -> str:
+        texts = []
+        step: Step | None = self
+        while step is not None:
+            texts.append(step.text)
+            step = step.before
+        return "".join(reversed(texts)).removeprefix(".")
 
 
 class Value:
     """A scalar, with its text; a sequence, with its items; or a mapping, with its keys and values."""
 
-    __slots__ = ("column", "entries", "is_null", "items", "line", "path", "text")
+    __slots__ = ("column", "entries", "is_null", "items", "line", "step", "text")
 
-    def __init__(self, path: str, line: int, column: int) -> None:
-        self.path = path
+    def __init__(self, step: Step | None, line: int, column: int) -> None:
+        self.step = step
         self.line = line
         self.column = column
         self.text: str | None = None
         self.is_null = False
         self.items: list[Value] | None = None
         self.entries: dict[str, Value] | None = None
+
+    @property
+    def path(self) -> str:
+        return str(self.step) if self.step is not None else ""
 
     @property
     def kind(self) -> str:
@@ -86,10 +109,10 @@ def read_document(text: str, problems: Problems) -> Value | None:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
-        problems.add(Value("", line, column), f"a configuration holds no character U+{error.character:04X}")
+        problems.add(Value(None, line, column), f"a configuration holds no character U+{error.character:04X}")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Value("", mark.line + 1, mark.column + 1) if mark else Value("", 1, 1)
+        place = Value(None, mark.line + 1, mark.column + 1) if mark else Value(None, 1, 1)
         context = f" {error.context}" if error.context else ""
         problems.add(place, f"no valid YAML{context}: {error.problem or error}")
     return None
@@ -108,19 +131,19 @@ class Builder:
         next(self._events)  # the start of the stream
         event = next(self._events)
         if type(event).__name__ == "StreamEndEvent":
-            raise SyntaxProblem(Value("", 1, 1), "the file is empty; docs/proxy-config.md has an example")
-        root = self._value(next(self._events), "", 0)
+            raise SyntaxProblem(Value(None, 1, 1), "the file is empty; docs/proxy-config.md has an example")
+        root = self._value(next(self._events), None, 0)
         next(self._events)  # the end of the document
         event = next(self._events)
         if type(event).__name__ != "StreamEndEvent":
-            raise SyntaxProblem(self._place(event, ""), "a second document begins; a configuration is a single one")
+            raise SyntaxProblem(self._place(event, None), "a second document begins; a configuration is a single one")
         return root
 
-    def _place(self, event: Any, path: str) -> Value:
-        return Value(path, event.start_mark.line + 1, event.start_mark.column + 1)
+    def _place(self, event: Any, step: Step | None) -> Value:
+        return Value(step, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def _value(self, event: Any, path: str, depth: int) -> Value:
-        value = self._place(event, path)
+    def _value(self, event: Any, step: Step | None, depth: int) -> Value:
+        value = self._place(event, step)
         if depth > MAX_DEPTH:
             raise SyntaxProblem(value, f"nested more than {MAX_DEPTH} deep")
         build: Callable[[Value, Any, int], None] | None = {
@@ -144,19 +167,21 @@ class Builder:
     def _fill_sequence(self, value: Value, event: Any, depth: int) -> None:
         value.items = []
         while type(event := next(self._events)).__name__ != "SequenceEndEvent":
-            value.items.append(self._value(event, f"{value.path}[{len(value.items)}]", depth + 1))
+            value.items.append(self._value(event, Step(value.step, f"[{len(value.items)}]"), depth + 1))
 
     def _fill_mapping(self, value: Value, event: Any, depth: int) -> None:
         value.entries = {}
         while type(event := next(self._events)).__name__ != "MappingEndEvent":
-            key = self._value(event, value.path, depth + 1)
+            key = self._value(event, value.step, depth + 1)
             if key.text is None or key.is_null:
                 raise SyntaxProblem(key, f"{key.kind} cannot be a key: write NAME: VALUE")
-            path = f"{value.path}.{key.text}" if value.path else key.text
-            entry = self._value(next(self._events), path, depth + 1)
+            if len(key.text) > MAX_KEY_CHARS:
+                raise SyntaxProblem(key, f"a key longer than {MAX_KEY_CHARS} characters")
+            step = Step(value.step, f".{key.text}")
+            entry = self._value(next(self._events), step, depth + 1)
             if key.text in value.entries:
                 first = value.entries[key.text]
-                key.path = path
+                key.step = step
                 self._problems.add(key, f"given twice, first in line {first.line}")
             else:
                 value.entries[key.text] = entry

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from time import monotonic
 from typing import Any
 
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import Adapter, ReadBuffer, flush, tune_socket
+from proxy.net.log import log_bug
 from proxy.relay.downstream import Downstream
 from proxy.relay.relay import Relay
 
@@ -55,6 +55,15 @@ class Listener:
             tune_socket(sock, self.user_timeout_s)
         return [sock.getsockname()[:2] for sock in self.server.sockets]
 
+    def configure(self, limits: Limits, idle_timeout_s: float, max_age_s: float | None, user_timeout_s: float) -> None:
+        """Timeouts of all connections, limits and socket options of those to come."""
+        self.limits = limits
+        self.idle_timeout_s = idle_timeout_s
+        self.max_age_s = max_age_s
+        self.user_timeout_s = user_timeout_s
+        for sock in self.server.sockets if self.server is not None else ():
+            tune_socket(sock, user_timeout_s)
+
     def _accept(self) -> Adapter:
         now = monotonic()
         conn = Downstream(self.relay, self.limits, now)
@@ -68,19 +77,25 @@ class Listener:
     def sweep(self, now: float) -> None:
         """Every second or so: end what is idle, stuck, too old, or has been told to go."""
         for adapter in list(self.adapters):
-            conn = adapter.conn
-            assert isinstance(conn, Downstream)
-            if conn.closed:
-                continue
-            if self.draining:
-                conn.drain(now)
-            if conn.drain_at_s and now >= conn.drain_at_s:
-                conn.refuse_more()
-            elif self._is_stalled(adapter, now) or self._is_stuck(adapter, now):
+            try:
+                self._look_at(adapter, now)
+            except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
+                log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
-            elif self._is_idle(conn, now) or self._is_old(adapter, now):
-                conn.drain(now)
         flush(self.relay.flushes)
+
+    def _look_at(self, adapter: Adapter, now: float) -> None:
+        conn = adapter.conn
+        assert isinstance(conn, Downstream)
+        if conn.closed:
+            return
+        if self._is_stalled(adapter, now) or self._is_stuck(adapter, now):
+            adapter.abort()
+        elif conn.drain_at_s:
+            if now >= conn.drain_at_s:
+                conn.refuse_more()
+        elif self.draining or self._is_idle(conn, now) or self._is_old(adapter, now):
+            conn.drain(now)
 
     def _is_stuck(self, adapter: Adapter, now: float) -> bool:
         """Whether the preface, a frame or a header block has been incomplete for too long, however it dribbles in."""
@@ -102,8 +117,14 @@ class Listener:
         return conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s
 
     def _is_old(self, adapter: Adapter, now: float) -> bool:
-        """Jittered, so that clients which came together do not leave together."""
-        return bool(self.max_age_s) and now - adapter.opened_s > (self.max_age_s or 0.0) * random.uniform(1.0, 1.1)
+        """With up to a tenth more, so that clients which came together do not leave together.
+
+        The part is drawn once, from the microsecond of its beginning: drawn at each look, the least would win.
+        """
+        if not self.max_age_s:
+            return False
+        part = adapter.opened_s * 1e6 % 1000.0 / 1000.0
+        return now - adapter.opened_s > self.max_age_s * (1.0 + 0.1 * part)
 
     async def drain(self, timeout_s: float) -> bool:
         """Announce the end to all, wait for their last streams; True where all ended within `timeout_s`."""

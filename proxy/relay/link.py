@@ -114,12 +114,12 @@ class Link:
         if conn not in self.conns:
             return
         self.conns.remove(conn)
-        if not conn.answered:
-            # Counted before the next dial, or an endpoint that only says GOAWAY would be dialled without a pause.
-            self.failures += 1
         if self.current is conn:
             self.current = self.conns[0] if self.conns else None
         if not self.conns:
+            if not conn.answered:
+                # Counted before the next dial, or an endpoint that only says GOAWAY would be dialled without a pause.
+                self.failures += 1
             self.cluster.set_ready(self.endpoint, False, now)
             self.scatter(now)
             self.dial_more()

@@ -160,7 +160,7 @@ async def test_a_name_that_does_not_resolve() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ask(channel, timeout=30)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert proxy.admin_status("/ready") == 503
+        assert proxy.admin_status("/ready") == 200
         assert "no-such-host.invalid" in proxy.stderr
 
 
@@ -200,15 +200,12 @@ def goaway_codes(received: bytes) -> list[int]:
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAAA\r\nConnection: Upgrade\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(508),
         b"\n",
     ],
-    ids=["http11", "http10", "upgrade", "wrong-preface", "http11-after-preface", "tls", "newline"],
+    ids=["wrong-preface", "http11-after-preface", "tls", "newline"],
 )
 def test_another_protocol_is_refused(proxy: Proxy, request_bytes: bytes) -> None:
     """Only HTTP/2 without TLS is spoken here so far: GOAWAY(PROTOCOL_ERROR or FRAME_SIZE_ERROR), and the end."""
@@ -217,6 +214,23 @@ def test_another_protocol_is_refused(proxy: Proxy, request_bytes: bytes) -> None
         codes = goaway_codes(read_to_end(sock))
     assert codes, "closed without a word"
     assert set(codes) <= {PROTOCOL_ERROR, FRAME_SIZE_ERROR}
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAAA\r\nConnection: Upgrade\r\n\r\n",
+    ],
+    ids=["http11", "http10", "upgrade"],
+)
+def test_http_1_gets_an_answer_that_says_why(proxy: Proxy, request_bytes: bytes) -> None:
+    with socket.create_connection((HOST, proxy.port)) as sock:
+        sock.sendall(request_bytes)
+        answer = read_to_end(sock)
+    assert answer.startswith(b"HTTP/1.1 505 ")
+    assert b"HTTP/2 without TLS" in answer
 
 
 def test_random_bytes(proxy: Proxy) -> None:

@@ -16,7 +16,7 @@ from proxy.admin import Admin, connection, pages
 from proxy.admin.http import Refusal, parse_head
 from proxy.admin.pages import MAX_CONNECTIONS
 from proxy.config import from_arguments
-from proxy.errors import ConfigError
+from proxy.errors import ListenError
 from proxy.route.model import Address
 
 
@@ -320,9 +320,9 @@ async def test_silent_connections_do_not_lock_out_who_asks() -> None:
 async def test_a_port_in_use_is_a_clear_error() -> None:
     async with running() as proxy:
         other = Admin(lambda: "", proxy.metrics, lambda: None, proxy.shutdown)
-        with pytest.raises(ConfigError, match=rf"cannot listen on the admin address 127\.0\.0\.1:{proxy.port}: "):
+        with pytest.raises(ListenError, match=rf"cannot listen on the admin address 127\.0\.0\.1:{proxy.port}: "):
             await other.start(Address("127.0.0.1", proxy.port))
-        with pytest.raises(ConfigError, match=r"cannot listen on the admin address 192\.0\.2\.1:1: "):
+        with pytest.raises(ListenError, match=r"cannot listen on the admin address 192\.0\.2\.1:1: "):
             await other.start(Address("192.0.2.1", 1))
 
 

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.main import parse, read_config
+
+
+def test_endpoints_may_be_given_in_one_option_or_several() -> None:
+    arguments = parse(["--listen", "127.0.0.1:1", "--to", "127.0.0.1:2,127.0.0.1:3", "--to", "127.0.0.1:4"])
+    (cluster,) = read_config(arguments).clusters
+    assert [endpoint.port for endpoint in cluster.endpoints] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--listen", "a:1", "--listen", "a:2", "--to", "a:3"], "--listen is given twice"),
+        (["--config", "a", "--config", "b"], "--config is given twice"),
+        (["--listen", "a:1", "--to", "a:1,", "b:2"], "unrecognized: b:2 (endpoints are separated by a comma"),
+        (["--config", "a", "--to", "a:1"], "--config stands alone"),
+        (["--listen", "a:1"], "give --config FILE, or --listen HOST:PORT and --to"),
+        (["--listen", "a:1", "--to", "a:2", "--workers", "0"], "--workers is a number from 1 to 64"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(
+    argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(argv)
+    assert end.value.code == 2
+    assert sentence in capsys.readouterr().err.splitlines()[-1]
