@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.codec.limits import Limits
@@ -168,6 +168,7 @@ def test_mutated_conversations_end_in_a_code_or_go_on(seed: int, steps: int, mut
 
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.booleans())
+@example(b"DELETE ", False)
 def test_garbage_ends_in_a_code_or_waits_for_more(garbage: bytes, opened: bool) -> None:
     recording = record(1, 1) if opened else []
     play([*recording, (0, garbage), (1, garbage)])
