@@ -6,8 +6,8 @@ must not: a method that always fails would level all pods and hide the slow one.
 
 # Answered, and well.
 SUCCESS = 0
-# The endpoint failed: connect failure, reset, the proxy's own timeout, HTTP 429/502/503/504,
-# gRPC UNAVAILABLE or RESOURCE_EXHAUSTED.
+# The endpoint failed: connect failure, reset, the proxy's own timeout, HTTP 502/503/504, gRPC UNAVAILABLE; HTTP 429 and
+# gRPC RESOURCE_EXHAUSTED where it asks to wait.
 FAULT = 1
 # Answered with an error that says nothing about the endpoint, so the endpoint works.
 NEUTRAL = 2
@@ -17,3 +17,5 @@ CANCELLED = 3
 EXPIRED = 4
 # The endpoint never processed the request: REFUSED_STREAM, or above a GOAWAY's last stream.
 UNPROCESSED = 5
+# Given up before the client had sent all of it: neither the time nor the end says anything of the endpoint.
+ABANDONED = 6

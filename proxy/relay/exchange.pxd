@@ -10,7 +10,7 @@ from proxy.relay.cluster cimport Cluster
 from proxy.relay.link cimport Link
 from proxy.relay.relay cimport Decision, Relay
 
-cdef int CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
+cdef int ABANDONED, CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
 cdef int CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 cdef int CLOSED
 cdef int GRPC_UNAVAILABLE, GRPC_RESOURCE_EXHAUSTED
@@ -84,7 +84,7 @@ cdef class Exchange:
     cdef HttpMetrics _claim(self)
     @cython.locals(handle=HttpMetrics)
     cdef _count(self, bint success, int grpc_status, double now)
-    @cython.locals(endpoint=Endpoint, link=Link, known=cython.bint)
+    @cython.locals(endpoint=Endpoint, link=Link)
     cdef _leave_endpoint(self, int outcome, double now, double pushback_s=*)
     cdef _finish(self, int outcome, double now, double pushback_s=*)
     @cython.locals(other=Stream)

@@ -8,7 +8,7 @@ has gone downstream, or is None; what may have been processed is never sent twic
 from __future__ import annotations
 
 from proxy.balance.endpoint import Endpoint
-from proxy.balance.outcome import CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
+from proxy.balance.outcome import ABANDONED, CANCELLED, EXPIRED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
 from proxy.codec.client import Client
 from proxy.codec.connection import Connection
 from proxy.codec.constants import CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
@@ -475,9 +475,9 @@ class Exchange:
         endpoint = self.endpoint
         if endpoint is not None:
             self.endpoint = None
-            # While the client has not said all, its silence or its leaving says nothing of the endpoint.
-            known = self.sampled or not self.request_end
-            endpoint.end(outcome, now - self.begun_s, known, now, pushback_s)
+            if not self.request_end and outcome in (CANCELLED, EXPIRED):
+                outcome = ABANDONED
+            endpoint.end(outcome, now - self.begun_s, self.sampled, now, pushback_s)
             link: Link = endpoint.link
             link.waiting.pop(self, None)
 

@@ -203,6 +203,7 @@ class Stage:
     def check_idle(self) -> None:
         """Nothing is under way and nothing is kept."""
         assert self.pending() == [0] * len(self.endpoints)
+        assert [endpoint.unanswered for endpoint in self.endpoints] == [0] * len(self.endpoints)
         assert not self.relay.deadlines
         assert not self.cluster.waiting
         assert not any(endpoint.link.waiting for endpoint in self.endpoints)
