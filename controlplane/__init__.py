@@ -1,0 +1,1 @@
+"""The control plane: Kubernetes objects in, standard xDS out (docs/architecture.md)."""

@@ -1,0 +1,1 @@
+"""The aggregated discovery service over gRPC."""

@@ -1,0 +1,1 @@
+"""From Kubernetes objects to what can be called: pure, and the same whatever order the events came in."""

@@ -1,0 +1,67 @@
+"""What can be called, and where it is: the result of `graph.build`, the input of `translate`.
+
+A `Target` is one port of one Service (or one pod of it, by its hostname or IP), under its canonical name
+`NAME.NAMESPACE.svc.DOMAIN:PORT` (`POD.NAME.NAMESPACE.svc.DOMAIN:PORT`; `IP:PORT`, IPv6 in brackets).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Protocols, from appProtocol or the prefix of the port's name; DETECT where neither says.
+GRPC, HTTP2, HTTP1, TLS, TCP, DETECT = "grpc", "http2", "http", "tls", "tcp", ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Workload:
+    """Who runs behind an address: what endpoints of a locality share. Empty strings where it is not known."""
+
+    namespace: str = ""
+    kind: str = ""  # deployment, statefulset, daemonset, job, cronjob, replicaset, pod, in lower case
+    name: str = ""
+    service_account: str = ""
+    meshed: bool = False
+
+
+UNKNOWN = Workload()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """`host` is an IP address; `zones` are those that topology hints name (empty: no hint)."""
+
+    host: str
+    port: int
+    pod: str = ""
+    node: str = ""
+    zone: str = ""
+    zones: tuple[str, ...] = ()
+    workload: Workload = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`endpoints` are those that may get requests, sorted and unique by address. `external` is (DNS name, port)."""
+
+    name: str
+    namespace: str
+    service: str
+    port: int
+    port_name: str = ""
+    protocol: str = DETECT
+    headless: bool = False
+    local_only: bool = False
+    cluster_ips: tuple[str, ...] = ()
+    external: tuple[str, int] | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """`targets` by canonical name; `addresses` from cluster `IP:PORT` to that name; `pods` from IP to who it is."""
+
+    domain: str = "cluster.local"
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    pods: Mapping[str, Endpoint] = field(default_factory=dict)  # port 0: the port is whatever is asked for

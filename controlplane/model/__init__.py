@@ -1,0 +1,1 @@
+"""Kubernetes objects as immutable values: the fields that the mesh uses, and nothing else."""
