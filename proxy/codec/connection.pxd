@@ -1,7 +1,7 @@
 cimport cython
 
+from proxy.codec.buffer cimport cut
 from proxy.codec.frames cimport (
-    encode_id,
     encode_ping,
     encode_rst_stream,
     encode_window_update,
@@ -51,7 +51,7 @@ cdef class Connection(Sender):
     cdef _trailers(self, Stream stream, bint end, HeaderBlock block)
     cdef _continuation(self, int flags, long long stream_id, bytes payload)
     cdef _control(self, int kind, int flags, long long stream_id, bytes payload)
-    @cython.locals(stream=Stream, increment=cython.longlong)
+    @cython.locals(p=cython.p_uchar, stream=Stream, increment=cython.longlong)
     cdef _window_update(self, long long stream_id, bytes payload)
     @cython.locals(stream=Stream)
     cdef _rst_stream(self, long long stream_id, bytes payload)

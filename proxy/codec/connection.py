@@ -9,6 +9,7 @@ a stream's as it drains; every fault of the peer ends in GOAWAY or RST_STREAM wi
 
 from __future__ import annotations
 
+from proxy.codec.buffer import cut
 from proxy.codec.constants import (
     ACK,
     CONTINUATION,
@@ -42,7 +43,6 @@ from proxy.codec.constants import (
 from proxy.codec.errors import ConnectionFault, StreamFault
 from proxy.codec.frames import (
     SETTINGS_ACK,
-    encode_id,
     encode_ping,
     encode_rst_stream,
     encode_settings,
@@ -53,7 +53,6 @@ from proxy.codec.limits import Limits
 from proxy.codec.sender import Sender
 from proxy.codec.stream import CLOSED, OPEN, Stream
 
-_ZERO_ID = bytes(4)
 TRAILERS_TOO_LARGE = "trailers too large"
 
 
@@ -176,7 +175,7 @@ class Connection(Sender):
                     elif kind == HEADERS:
                         self._headers(buf, pos, length, flags, stream_id)
                     else:
-                        self._control(kind, flags, stream_id, bytes(p[pos:after]))
+                        self._control(kind, flags, stream_id, cut(buf, pos, after))
                 except StreamFault as fault:
                     self._fail_stream(fault)
                 if self.assembling == 0:
@@ -194,7 +193,7 @@ class Connection(Sender):
         self.recv_uncredited += length
         if 2 * self.recv_uncredited >= self.limits.connection_window_bytes:
             self.recv_window += self.recv_uncredited
-            self._put(encode_window_update(_ZERO_ID, self.recv_uncredited))
+            self._put(encode_window_update(0, self.recv_uncredited))
             self.recv_uncredited = 0
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -229,7 +228,7 @@ class Connection(Sender):
                 raise StreamFault(stream_id, PROTOCOL_ERROR, "body differs from content-length")
         if end:
             stream.recv_state = CLOSED
-        self.data_received(stream, bytes(p[pos : pos + size]), end)
+        self.data_received(stream, cut(buf, pos, pos + size), end)
         if end and stream.send_state == CLOSED:
             self._forget(stream)
 
@@ -252,7 +251,7 @@ class Connection(Sender):
             pos += 5
         if pad > end - pos:
             raise ConnectionFault(PROTOCOL_ERROR, "padding exceeds the frame")
-        block = bytes(p[pos : end - pad])
+        block = cut(buf, pos, end - pad)
         if flags & END_HEADERS:
             self.headers_complete(stream_id, flags & END_STREAM != 0, block)
         else:
@@ -325,7 +324,8 @@ class Connection(Sender):
         if len(payload) != 4:
             raise ConnectionFault(FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
         self.guard.window_update()
-        increment = int.from_bytes(payload, "big") & MAX_WINDOW_BYTES
+        p = payload
+        increment = (p[0] & 0x7F) << 24 | p[1] << 16 | p[2] << 8 | p[3]
         if stream_id == 0:
             if increment == 0:
                 raise ConnectionFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
@@ -442,7 +442,7 @@ class Connection(Sender):
     def start(self, preface: bytes = b"") -> None:
         """Queue our preface: SETTINGS and the connection's window."""
         grant = self.limits.connection_window_bytes - DEFAULT_WINDOW_BYTES
-        self._put(preface + encode_settings(self.opening_settings()) + encode_window_update(_ZERO_ID, grant))
+        self._put(preface + encode_settings(self.opening_settings()) + encode_window_update(0, grant))
 
     def _fail_stream(self, fault: StreamFault) -> None:
         stream = self.streams.get(fault.stream_id)
@@ -453,5 +453,5 @@ class Connection(Sender):
             self.reset(stream, fault.code)
         else:
             self.reset_sent(fault.stream_id)
-            self._answer(encode_rst_stream(encode_id(fault.stream_id), fault.code))
+            self._answer(encode_rst_stream(fault.stream_id, fault.code))
             self.stream_rejected(fault.code)

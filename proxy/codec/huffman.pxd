@@ -1,5 +1,7 @@
 cimport cython
 
+from proxy.codec.buffer cimport cut
+
 cdef bint _COMPILED
 cdef int _EMITS, _ENDS, _FAILS
 cdef bytes _NEXT, _SYMBOL, _FLAGS

@@ -7,6 +7,7 @@ Invariant: what is not exactly one valid string (the EOS symbol, padding over 7 
 
 from __future__ import annotations
 
+from proxy.codec.buffer import cut
 from proxy.codec.errors import CompressionFault
 
 EOS = 256
@@ -185,7 +186,7 @@ def decode_by_nibble(block: bytes, at: int, end: int) -> bytes:
         raise CompressionFault("EOS symbol in a Huffman string")
     if not flags & _ENDS:
         raise CompressionFault("bad padding of a Huffman string")
-    return bytes(q[:size])
+    return cut(out, 0, size)
 
 
 def encode_huffman(text: bytes) -> bytes:

@@ -171,11 +171,10 @@ class Sender:
         size = len(block)
         out = self.out
         if size <= DEFAULT_MAX_FRAME_BYTES:
-            out.append(encode_head(size, HEADERS, END_HEADERS | END_STREAM if end else END_HEADERS))
-            out.append(stream.wire_id)
+            out.append(encode_head(size, HEADERS, END_HEADERS | END_STREAM if end else END_HEADERS, stream.id))
             out.append(block)
         else:
-            out.append(encode_headers(stream.wire_id, block, end))
+            out.append(encode_headers(stream.id, block, end))
         if not self.dirty:
             self.dirty = True
             self.flushes.append(self)
@@ -216,8 +215,7 @@ class Sender:
 
     def _write_data(self, stream: Stream, payload: bytes, size: int, end: bool) -> None:
         out = self.out
-        out.append(encode_head(size, DATA, END_STREAM if end else 0))
-        out.append(stream.wire_id)
+        out.append(encode_head(size, DATA, END_STREAM if end else 0, stream.id))
         out.append(payload)
         stream.send_window -= size
         self.send_window -= size
@@ -303,7 +301,7 @@ class Sender:
             grant += growth
         if grant > 0:
             stream.recv_window += grant
-            self._put(encode_window_update(stream.wire_id, grant))
+            self._put(encode_window_update(stream.id, grant))
 
     # ---- the end of streams
 
@@ -313,7 +311,7 @@ class Sender:
             return
         if stream.recv_state != CLOSED:
             self.reset_sent(stream.id)
-        self._put(encode_rst_stream(stream.wire_id, code))
+        self._put(encode_rst_stream(stream.id, code))
         self.drop(stream)
 
     def reset_sent(self, stream_id: int) -> None:

@@ -4,7 +4,6 @@ cimport cython
 cdef class Stream:
     cdef public object conn  # a Connection; users type a local, since the two modules cannot cimport each other
     cdef public unsigned int id
-    cdef public bytes wire_id
     cdef public int recv_state
     cdef public int send_state
     cdef public long long send_window

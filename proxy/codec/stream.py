@@ -36,13 +36,11 @@ class Stream:
         "send_window",
         "uncredited",
         "window_target",
-        "wire_id",
     )
 
     def __init__(self, conn: Any, stream_id: int, send_window: int, recv_window: int, now: float) -> None:
         self.conn = conn
         self.id = stream_id
-        self.wire_id = stream_id.to_bytes(4, "big")
         self.recv_state = IDLE
         self.send_state = IDLE
         self.send_window = send_window

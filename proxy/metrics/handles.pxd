@@ -1,5 +1,6 @@
 cimport cython
 
+cdef tuple _BOUNDS_MS
 
 @cython.final
 cdef class HttpMetrics:
@@ -11,7 +12,7 @@ cdef class HttpMetrics:
     cdef public long long seen
     cdef public double idle_since
 
-    @cython.locals(outcome=cython.long, at=Py_ssize_t)
+    @cython.locals(outcome=cython.long, at=Py_ssize_t, bound=cython.double)
     cpdef observe(self, bint success, int status, int grpc_status, double latency_ms)
     cdef _count_first(self, long outcome)
 

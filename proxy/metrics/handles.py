@@ -7,12 +7,11 @@ The contract: each `requests += 1` is followed by exactly one `observe`, when th
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from proxy.metrics.labels import Labels
 
 # Linkerd's: 1-5, 10-50, 100-500, 1000-5000, 10000-50000, and one more bucket for what is slower.
 LATENCY_BOUNDS_MS = tuple(digit * 10**power for power in range(5) for digit in range(1, 6))
+_BOUNDS_MS = tuple(float(bound) for bound in LATENCY_BOUNDS_MS)
 
 MAX_OUTCOMES = 64  # of a handle; status codes come from outside
 NO_STATUS = 0  # the request ended before there was a response
@@ -45,7 +44,12 @@ class HttpMetrics:
             self.responses[outcome] += 1
         except KeyError:
             self._count_first(outcome)
-        self.buckets[bisect_left(LATENCY_BOUNDS_MS, latency_ms)] += 1
+        at = 0
+        for bound in _BOUNDS_MS:
+            if latency_ms <= bound:
+                break
+            at += 1
+        self.buckets[at] += 1
         self.latency_sum_ms += latency_ms
 
     def _count_first(self, outcome: int) -> None:

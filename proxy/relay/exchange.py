@@ -87,7 +87,7 @@ class Exchange:
         self.body_bytes = 0
         self.request_end = end
         self.trailers: bytes | None = None
-        self.decision: Decision = relay.decide(block)
+        self.decision: Decision = self.relay.decide(block)
         self.endpoint: Endpoint | None = None
         self.handle: HttpMetrics | None = None
         self.tried: tuple[Endpoint, ...] = ()
@@ -479,7 +479,8 @@ class Exchange:
                 outcome = ABANDONED
             endpoint.end(outcome, now - self.begun_s, self.sampled, now, pushback_s)
             link: Link = endpoint.link
-            link.waiting.pop(self, None)
+            if link.waiting:
+                link.waiting.pop(self, None)
 
     def _finish(self, outcome: int, now: float, pushback_s: float = -1.0) -> None:
         self.done = True

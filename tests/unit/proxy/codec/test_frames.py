@@ -28,11 +28,10 @@ def parse(data: bytes) -> list[Frame]:
 
 @pytest.mark.parametrize("stream_id", [1, 2, 255, 65_536, 2**31 - 1])
 def test_ids(stream_id: int) -> None:
-    wire_id = frames.encode_id(stream_id)
-    (reset,) = parse(frames.encode_rst_stream(wire_id, 2**32 - 1))
+    (reset,) = parse(frames.encode_rst_stream(stream_id, 2**32 - 1))
     assert isinstance(reset, RstStreamFrame)
     assert (reset.stream_id, reset.error_code) == (stream_id, 2**32 - 1)
-    (update,) = parse(frames.encode_window_update(wire_id, 2**31 - 1))
+    (update,) = parse(frames.encode_window_update(stream_id, 2**31 - 1))
     assert isinstance(update, WindowUpdateFrame)
     assert (update.stream_id, update.window_increment) == (stream_id, 2**31 - 1)
 
@@ -68,7 +67,7 @@ def test_goaway() -> None:
 @pytest.mark.parametrize("size", [0, 1, 16_384])
 @pytest.mark.parametrize("end", [False, True])
 def test_a_block_of_one_frame(size: int, end: bool) -> None:
-    (found,) = parse(frames.encode_headers(frames.encode_id(5), b"b" * size, end))
+    (found,) = parse(frames.encode_headers(5, b"b" * size, end))
     assert isinstance(found, HeadersFrame)
     assert found.data == b"b" * size
     assert set(found.flags) == ({"END_HEADERS", "END_STREAM"} if end else {"END_HEADERS"})
@@ -78,7 +77,7 @@ def test_a_block_of_one_frame(size: int, end: bool) -> None:
 @pytest.mark.parametrize("end", [False, True])
 def test_a_large_block_is_continued(size: int, end: bool) -> None:
     block = bytes(at % 251 for at in range(size))
-    first, *rest = parse(frames.encode_headers(frames.encode_id(5), block, end))
+    first, *rest = parse(frames.encode_headers(5, block, end))
     assert isinstance(first, HeadersFrame)
     assert set(first.flags) == ({"END_STREAM"} if end else set())
     assert all(isinstance(frame, ContinuationFrame) and frame.stream_id == 5 for frame in rest)
@@ -86,6 +85,15 @@ def test_a_large_block_is_continued(size: int, end: bool) -> None:
     assert b"".join(frame.data for frame in [first, *rest]) == block  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("length", "kind", "flags"), [(0, 0, 0), (16_384, 1, 5), (2**24 - 1, 255, 255)])
-def test_head(length: int, kind: int, flags: int) -> None:
-    assert frames.encode_head(length, kind, flags) == length.to_bytes(3, "big") + bytes((kind, flags))
+@pytest.mark.parametrize(
+    ("length", "kind", "flags", "stream_id"), [(0, 0, 0, 0), (16_384, 1, 5, 65_537), (2**24 - 1, 255, 255, 2**31 - 1)]
+)
+def test_head(length: int, kind: int, flags: int, stream_id: int) -> None:
+    expected = length.to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big")
+    assert frames.encode_head(length, kind, flags, stream_id) == expected
+
+
+def test_a_head_is_not_changed_by_the_next_one() -> None:
+    first = frames.encode_head(1, 2, 3, 4)
+    frames.encode_head(5, 6, 7, 8)
+    assert first == b"\0\0\1\2\3\0\0\0\4"
