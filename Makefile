@@ -15,7 +15,7 @@ MODE := $(if $(filter 1,$(GOSSAMER_NO_COMPILE)),plain,compiled)
 
 .PHONY: help
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 .PHONY: FORCE
 FORCE:
@@ -67,12 +67,22 @@ check: lint  ## format, lint, types, layers and unit tests: under a minute
 .PHONY: test
 test: tools lint  ## everything, as CI runs it
 	@bash tests/tools/build.sh >/dev/null || echo "the tests that use the Go tools are skipped (under CI they fail)" >&2
+	@bash tests/cluster/build.sh >/dev/null || echo "the tests that use Kubernetes are skipped (under CI they fail)" >&2
 	$(BIN)/python -m pytest --durations=15 tests
 	GOSSAMER_PURE=1 $(BIN)/python -m pytest $(wildcard tests/unit tests/properties tests/playbook tests/simulator)
 
 .PHONY: bench
 bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: cluster
+cluster: tools install  ## a real one-node Kubernetes that stays, as the tests use it (root; ten minutes to build, once)
+	@bash tests/cluster/build.sh >/dev/null
+	@$(BIN)/python -m tests.cluster up
+
+.PHONY: cluster-down
+cluster-down: install  ## end it and remove every trace
+	@$(BIN)/python -m tests.cluster down
 
 .PHONY: lock
 lock: $(STAMPS)/deps  ## renew requirements/*.txt from pyproject.toml

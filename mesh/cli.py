@@ -16,6 +16,8 @@ def main() -> int:
         from proxy.main import main as run_proxy
 
         return run_proxy(arguments[1:])
+    if arguments[:1] == ["controlplane"]:
+        return run_controlplane(arguments[1:])
     try:
         from mesh.commands import run
     except ModuleNotFoundError as missing:
@@ -27,3 +29,16 @@ def main() -> int:
         )
         return 1
     return run(arguments)
+
+
+def run_controlplane(arguments: list[str]) -> int:
+    """Only the control plane loads grpcio and the Kubernetes client."""
+    try:
+        from controlplane.main import main as run_main
+    except ModuleNotFoundError as missing:
+        name = missing.name or ""
+        if name.partition(".")[0] in {"controlplane", "mesh"}:
+            raise
+        print(f"mesh: {name} is missing: install gossamer-mesh[controlplane].", file=sys.stderr)
+        return 1
+    return run_main(arguments)

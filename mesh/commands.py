@@ -64,6 +64,14 @@ def proxy(context: typer.Context) -> int:
     return run_proxy(context.args)
 
 
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def controlplane(context: typer.Context) -> int:
+    """Serve the mesh's configuration over xDS, from Kubernetes or files. Its options: `mesh controlplane --help`."""
+    from controlplane.main import main as run_main
+
+    return run_main(context.args)
+
+
 app.command()(demo)
 
 

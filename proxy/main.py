@@ -1,4 +1,4 @@
-"""`mesh proxy`: arguments, signals, and the one place where all parts of the sidecar are put together."""
+"""`mesh proxy`: signals, reloads, and the one place where all parts of the sidecar are put together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import random
 import signal
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from mesh.version import VERSION
 from proxy.admin import Admin
+from proxy.arguments import parse
 from proxy.codec import connection
-from proxy.config import from_arguments, load
+from proxy.config import from_arguments, load, without_clusters
 from proxy.errors import ConfigError, ListenError
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
@@ -25,93 +27,63 @@ from proxy.outbound import Outbound
 from proxy.route.model import Address, ProxyConfig, join_host_port
 from proxy.workers import run_workers
 
+if TYPE_CHECKING:
+    from proxy.membership import Member, Membership
+
 _WATCH_S = 1.0
-_EPILOG = """\
-examples:
-  mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
-  mesh proxy --config proxy.yaml
-
-Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
-power of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request.
-SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
-usage.
-"""
-
-
-class Once(argparse.Action):
-    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice")
-        setattr(namespace, self.dest, values)
-
-
-def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mesh proxy",
-        description="Balance every HTTP/2 request over a set of endpoints.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", metavar="FILE", action=Once, help="YAML file with clusters and routes (docs/proxy-config.md)"
-    )
-    parser.add_argument("--listen", metavar="HOST:PORT", action=Once, help="where to accept connections")
-    parser.add_argument(
-        "--to",
-        metavar="HOST:PORT,...",
-        action="append",
-        help="the endpoints to balance over, commas between them; may be repeated; names are re-resolved",
-    )
-    parser.add_argument(
-        "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        default=1,
-        help="processes that share the port (default 1); worker i has its admin port at PORT+i",
-    )
-    arguments, rest = parser.parse_known_args(argv)
-    if rest:
-        parser.error(f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)")
-    if arguments.config and (arguments.listen or arguments.to or arguments.admin):
-        parser.error("--config stands alone: give listen, admin and endpoints in the file")
-    if not arguments.config and not (arguments.listen and arguments.to):
-        parser.error("give --config FILE, or --listen HOST:PORT and --to HOST:PORT,...")
-    if not 1 <= arguments.workers <= 64:
-        parser.error("--workers is a number from 1 to 64")
-    return arguments
 
 
 def read_config(arguments: argparse.Namespace) -> ProxyConfig:
     if arguments.config:
         return load(arguments.config)
+    if arguments.control_plane:
+        return without_clusters(arguments.listen, arguments.admin)
     return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin)
+
+
+def find_membership(arguments: argparse.Namespace) -> Membership | None:
+    """Which mesh this is a part of. A proxy that is of none does not import, and pay for, what only a sidecar needs."""
+    if not arguments.control_plane:
+        return None
+    from proxy.membership import read_membership
+
+    return read_membership(arguments, os.environ)
+
+
+def make_member(membership: Membership | None, rng: random.Random, worker: int) -> Member | None:
+    if membership is None:
+        return None
+    from proxy.membership import Member
+
+    return Member(membership, rng.random, worker)
 
 
 class Proxy:
     """One worker: its outbound direction, its admin port, its signals."""
 
-    def __init__(self, arguments: argparse.Namespace, config: ProxyConfig, worker: int) -> None:
+    def __init__(
+        self, arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, worker: int
+    ) -> None:
         self.arguments = arguments
         self.worker = worker
         self.config = config
         self.registry = Registry()
         add_process_metrics(self.registry, VERSION, "compiled" if is_compiled() else "python")
-        self.outbound = Outbound(config, self.registry, random.Random())
+        rng = random.Random()
+        self.member = make_member(membership, rng, worker)
+        self.outbound = Outbound(config, self.registry, rng, None if self.member is None else self.member.connect)
         self.stop = asyncio.Event()
         self.changed = asyncio.Event()
         self.draining = False
-        self.admin = Admin(self._unready_reason, self.registry.exposition, lambda: self.config, self.stop.set)
+        self.admin = Admin(self._unready_reason, self.registry.exposition, self._describe, self.stop.set)
+        if self.member is not None and self.outbound.destinations is not None:
+            self.member.add_metrics(self.registry, self.outbound.destinations)
+
+    def _describe(self) -> object:
+        destinations = self.outbound.destinations
+        if self.member is None or destinations is None:
+            return self.config
+        return self.member.describe(self.config, destinations)
 
     def _unready_reason(self) -> str:
         return "draining" if self.draining else self.outbound.unready_reason()
@@ -129,6 +101,8 @@ class Proxy:
             return 1
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.outbound.sweep()), group.create_task(self._serve())]
+            if self.member is not None:
+                tasks.append(group.create_task(self.member.control.run()))
             if self.arguments.config:
                 tasks += [group.create_task(self._reload()), group.create_task(self._watch())]
             await self.stop.wait()
@@ -206,18 +180,19 @@ def stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-async def run(arguments: argparse.Namespace, config: ProxyConfig, worker: int) -> int:
-    return await Proxy(arguments, config, worker).run()
+async def run(arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, worker: int) -> int:
+    return await Proxy(arguments, config, membership, worker).run()
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(argv)
     try:
         config = read_config(arguments)
+        membership = find_membership(arguments)
     except ConfigError as error:
         print(f"mesh proxy: {error}", file=sys.stderr)
         return 2
-    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, worker)))
+    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, worker)))
 
 
 if __name__ == "__main__":

@@ -1,39 +1,43 @@
 """The outbound direction: requests of the local application, balanced over the endpoints of where they go.
 
-Composes routes, clusters, balancers and connections from a configuration, and applies the next one without dropping a
-request: endpoints that stay keep their connections and estimates, those that go finish what they have.
+Composes routes, clusters and connections: from a configuration, of which it applies the next one without dropping a
+request, or from what a control plane says of each destination that the application calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
-from proxy.balance.p2c import Balancer
+from proxy.clusters import Clusters
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import HttpMetrics
+from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
-from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
+from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
 from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
-from proxy.net.names import Names
 from proxy.net.pool import Pool
 from proxy.relay.cluster import Cluster
-from proxy.relay.link import Carrier, Link
 from proxy.relay.relay import TICK_S, Relay
 from proxy.route import model
 from proxy.route.match import Router
 
+if TYPE_CHECKING:
+    from proxy.destinations import Destinations, OnChange, Source
+
 _SWEEP_S = 1.0
 _EVICT_S = 10.0
-# A connection beyond the first that a burst needed is closed after this long without a stream.
-_SURPLUS_S = 60.0
-# How long after the start /ready waits for endpoints at most: from when all names are known, and in all.
+# How long after the start /ready waits at most: for endpoints from when all names are known, and in all.
 _CONNECT_GRACE_S = 1.0
 _START_GRACE_S = 10.0
+# Kinds of workloads that have a label in Linkerd's metrics; a kind from the network makes no label of its own.
+_KINDS = frozenset(("cronjob", "daemonset", "deployment", "job", "replicaset", "replicationcontroller", "statefulset"))
 
 
 class OutboundTally:
@@ -43,14 +47,15 @@ class OutboundTally:
         self.registry = registry
 
     def handle(self, authority: str, endpoint: Endpoint | None) -> HttpMetrics:
-        labels = [("direction", "outbound"), ("peer", "dst"), ("authority", authority)]
+        labels: Labels = (("direction", "outbound"), ("peer", "dst"), ("authority", authority))
         if endpoint is not None:
-            labels += [
+            labels += (
                 ("target_addr", model.join_host_port(*endpoint.address)),
                 ("dst_service", endpoint.link.cluster.name),
                 ("tls", "disabled"),
-            ]
-        return self.registry.http(tuple(labels))
+                *label_target(endpoint.link.target),
+            )
+        return self.registry.http(labels)
 
     def failed(self, reason: str) -> None:
         self.registry.failures.add(reason)
@@ -62,21 +67,35 @@ class OutboundTally:
         self.registry.protocol_faults.add(side, reason)
 
 
-class Outbound:
-    """One per worker. `config` is what is in force."""
+def label_target(target: model.Endpoint | None) -> Labels:
+    """Name who runs at an endpoint as Linkerd does, as far as the control plane has said."""
+    if target is None:
+        return ()
+    who = target.workload
+    labels = (
+        ("dst_namespace", who.namespace),
+        (f"dst_{who.kind}", who.name if who.kind in _KINDS else ""),
+        ("dst_serviceaccount", who.service_account),
+        ("dst_pod", target.pod),
+    )
+    return tuple((name, value) for name, value in labels if value)
 
-    def __init__(self, config: model.ProxyConfig, registry: Registry, rng: random.Random) -> None:
+
+class Outbound:
+    """One per worker. `config` is what is in force; `connect` makes the control plane's client, if there is one."""
+
+    def __init__(
+        self,
+        config: model.ProxyConfig,
+        registry: Registry,
+        rng: random.Random,
+        connect: Callable[[OnChange], Source] | None = None,
+    ) -> None:
         settings = config.settings
         now = monotonic()
         self.config = config
         self.registry = registry
         self.router = Router(config)
-        # Empty at first: requests wait, and each cluster's fail-fast clock runs.
-        self.clusters = {
-            cluster.name: Cluster(cluster.name, Balancer(), cluster.failfast_timeout_s, now)
-            for cluster in config.clusters
-        }
-        self.names = Names(self._update_clusters)
         self.initialised = False
         self.ready_at_s = now + _START_GRACE_S
         self.relay = Relay(self._route, rng.random, OutboundTally(registry))
@@ -95,10 +114,17 @@ class Outbound:
             settings.max_connection_age_s,
             settings.upstream_user_timeout_s,
         )
-        # Surplus connections: the id of their next stream, and since when it has been that with none open.
-        self.surplus: dict[Carrier, tuple[int, float]] = {}
+        self.clusters = Clusters(self.pool.dial, self._clusters_changed)
+        for wish in config.clusters:
+            self.clusters.begin(wish, now)
+        self.destinations: Destinations | None = None
+        if connect is not None:
+            from proxy.destinations import Destinations  # a proxy without a control plane does not pay for it
+
+            self.destinations = Destinations(self.clusters, self.relay, connect, self._flush)
+            self.relay.route = self.destinations.route
         self.metrics_epoch = registry.epoch
-        add_endpoint_metrics(registry, self._endpoint_states)
+        add_endpoint_metrics(registry, self.clusters.states)
         add_stream_metrics(registry, self._stalled_streams)
 
     # ---- configuration
@@ -107,7 +133,7 @@ class Outbound:
         route = self.router.match(authority, path)
         if route is None:
             return None, 0.0
-        return self.clusters[route.cluster], route.timeout_s or 0.0
+        return self.clusters.by_name[route.cluster], route.timeout_s or 0.0
 
     def apply(self, config: model.ProxyConfig) -> None:
         """Put a configuration into force: addresses and known names at once, other names as they are answered.
@@ -115,12 +141,29 @@ class Outbound:
         Nothing here waits, so configurations come into force in their order, and no request meets half of one.
         """
         router = Router(config)
-        hosts = {endpoint.host for cluster in config.clusters for endpoint in cluster.endpoints}
         self._apply_settings(config.settings)
         self.config = config
         self.router = router
-        self.names.want(hosts, config.settings.dns_refresh_s)
-        self._update_clusters()
+        self.clusters.refresh_s = config.settings.dns_refresh_s
+        now = monotonic()
+        for wish in config.clusters:
+            self.clusters.put(wish, now)
+        unwanted = self.clusters.wishes.keys() - {wish.name for wish in config.clusters}
+        gone = [self.clusters.drop(name, now) for name in unwanted]
+        self.clusters.want_names()
+        self._clusters_changed()
+        for cluster in gone:
+            cluster.serve(now)
+        self._flush()
+
+    def _clusters_changed(self) -> None:
+        if self.destinations is None and self.clusters.names.all_answered():
+            self.ready_at_s = min(self.ready_at_s, monotonic() + _CONNECT_GRACE_S)
+        self.relay.forget_decisions()
+        self._flush()
+
+    def _flush(self) -> None:
+        flush(self.relay.flushes)
 
     def _apply_settings(self, settings: model.Settings) -> None:
         """Timeouts hold for all connections from now on, limits for new ones: a peer has been told the old ones."""
@@ -133,50 +176,11 @@ class Outbound:
             limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
         )
 
-    def _update_clusters(self) -> None:
-        now = monotonic()
-        wanted = {cluster.name for cluster in self.config.clusters}
-        for name in [name for name in self.clusters if name not in wanted]:
-            self._replace(self.clusters.pop(name), [], now)
-        for wish in self.config.clusters:
-            cluster = self.clusters.get(wish.name)
-            if cluster is None:
-                cluster = self.clusters[wish.name] = Cluster(wish.name, Balancer(), wish.failfast_timeout_s, now)
-            cluster.failfast_s = wish.failfast_timeout_s
-            self._replace(cluster, self._endpoints(cluster, wish), now)
-            for endpoint in cluster.balancer.endpoints:
-                endpoint.link.connect_timeout_s = wish.connect_timeout_s
-                if not endpoint.link.conns:
-                    endpoint.link.dial_more()
-        if self.names.all_answered():
-            self.ready_at_s = min(self.ready_at_s, now + _CONNECT_GRACE_S)
-        self.relay.forget_decisions()
-        flush(self.relay.flushes)
-
-    def _endpoints(self, cluster: Cluster, wish: model.Cluster) -> list[Endpoint]:
-        """What is known of what is wanted; while a name is unanswered, what there was stays to fill the gap."""
-        found = [(endpoint, self.names.addresses(endpoint.host)) for endpoint in wish.endpoints]
-        old = cluster.balancer.endpoints if any(addresses is None for _, addresses in found) else []
-        return old + [
-            Endpoint((address, endpoint.port), endpoint.weight)
-            for endpoint, addresses in found
-            for address in addresses or ()
-        ]
-
-    def _replace(self, cluster: Cluster, endpoints: list[Endpoint], now: float) -> None:
-        before = set(cluster.balancer.endpoints)
-        for endpoint in cluster.balancer.replace(endpoints):
-            self.pool.remove(endpoint.link, now)
-        for endpoint in cluster.balancer.endpoints:
-            if endpoint not in before:
-                Link(cluster, endpoint, self.pool.dial)
-        cluster.refresh(now)
-
     # ---- life
 
     async def refresh_names(self) -> None:
         """Look the endpoints' names up, now and again and again."""
-        await self.names.refresh()
+        await self.clusters.names.refresh()
 
     async def sweep(self) -> None:
         """The one coarse clock: timeouts of requests, of connections, and of metrics."""
@@ -189,11 +193,13 @@ class Outbound:
                 if now >= next_sweep_s:
                     next_sweep_s = now + _SWEEP_S
                     self.listener.sweep(now)
-                    self._retire_surplus(now)
+                    self.clusters.retire_surplus(now)
+                    if self.destinations is not None:
+                        self.destinations.sweep(now)
                 if now >= next_evict_s:
                     next_evict_s = now + _EVICT_S
                     self._evict(now)
-                flush(self.relay.flushes)
+                self._flush()
             except Exception as bug:  # Without this clock no request would ever time out.
                 log_bug("the sweep", bug)
 
@@ -203,46 +209,24 @@ class Outbound:
             self.metrics_epoch = self.registry.epoch
             self.relay.forget_decisions()
 
-    def _retire_surplus(self, now: float) -> None:
-        """Close what a burst needed and nobody has used for a while; one connection to each endpoint stays."""
-        links = [endpoint.link for cluster in self.clusters.values() for endpoint in cluster.balancer.endpoints]
-        idle = {}
-        for conn in [conn for link in links if len(link.conns) > 1 for conn in link.conns if conn.open_streams == 0]:
-            next_id, since_s = self.surplus.get(conn, (conn.next_id, now))
-            idle[conn] = (conn.next_id, since_s if next_id == conn.next_id else now)
-            if now - idle[conn][1] >= _SURPLUS_S and len(conn.link.conns) > 1:
-                del idle[conn]
-                conn.retire(now)
-        self.surplus = idle
-
-    def _endpoint_states(self) -> list[EndpointState]:
-        now = monotonic()
-        return [
-            EndpointState(
-                name,
-                model.join_host_port(*endpoint.address),
-                endpoint.ready,
-                endpoint.ejected,
-                endpoint.rtt(now) * 1000.0,
-                endpoint.pending,
-            )
-            for name, cluster in self.clusters.items()
-            for endpoint in cluster.balancer.endpoints
-        ]
-
     def _stalled_streams(self) -> int:
         adapters = self.pool.adapters | self.listener.adapters
         return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
 
     def unready_reason(self) -> str:
-        """'starting' until every cluster has a ready endpoint, or long enough; then '' for ever.
+        """'starting' until there is somebody to send to, or long enough; then '' for ever.
 
-        A dependency that is down must not take this pod out of its own service: `endpoint_ready` tells of endpoints.
+        That is a ready endpoint in every cluster, or a control plane, or what it has said before (the cache). What goes
+        later must not take this pod out of its own service: `endpoint_ready` and `control_connected` tell of it.
         """
         if not self.initialised:
-            deserted = any(cluster.deserted_since_s >= 0 for cluster in self.clusters.values())
-            self.initialised = not deserted or monotonic() >= self.ready_at_s
+            self.initialised = self._is_equipped() or monotonic() >= self.ready_at_s
         return "" if self.initialised else "starting"
+
+    def _is_equipped(self) -> bool:
+        if self.destinations is not None:
+            return self.destinations.source.connected or bool(self.destinations.known)
+        return all(cluster.deserted_since_s < 0 for cluster in self.clusters.by_name.values())
 
 
 def make_limits(settings: model.Settings) -> Limits:

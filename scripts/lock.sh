@@ -10,7 +10,8 @@ lock() { # output, more options
         --output-file "$output" pyproject.toml
 }
 lock requirements/dev.txt --all-extras
-lock requirements/sidecar.txt --constraint requirements/dev.txt
+# xds-protos asks for grpcio, which its messages do not need: the sidecar is installed with --no-deps.
+lock requirements/sidecar.txt --extra xds --no-allow-unsafe --unsafe-package grpcio --constraint requirements/dev.txt
 if grep -n '://' requirements/*.txt; then
     echo "an address got into a lock file" >&2
     exit 1

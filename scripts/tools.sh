@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests and the benchmarks use from Debian: peers to compare with, load generators, a C compiler.
+# Installs what the tests and the benchmarks use from Debian: peers to compare with, load generators, a C compiler,
+# and what pods run on in the tests' Kubernetes.
 # Without root, or elsewhere than on Debian, it only says what is missing: tests that need it are then skipped, with the reason.
 set -eu
 
@@ -13,6 +14,12 @@ need h2load nghttp2-client
 need nghttpx nghttp2-proxy
 need haproxy haproxy
 need nginx nginx
+need containerd containerd
+need runc runc
+need iptables iptables
+need ip iproute2
+need setpriv util-linux
+[ -e /usr/lib/cni/bridge ] || [ -e /opt/cni/bin/bridge ] || missing="$missing containernetworking-plugins"
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 [ -e /usr/include/nghttp2/nghttp2.h ] || missing="$missing libnghttp2-dev"
 header=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h

@@ -17,6 +17,8 @@ from tests.survivors import find_survivors, mark_session
 
 __all__ = ["require"]
 
+pytest_plugins = ["tests.cluster.fixtures"]  # one API server and one node for the whole run
+
 IS_PURE = os.environ.get("GOSSAMER_PURE") == "1"
 
 if IS_PURE:

@@ -15,7 +15,10 @@ class Catalog(Protocol):
         """The resource of this name, or None where there is none."""
 
     def keys(self, type_url: str, name: str, view: View) -> tuple[str, ...]:
-        """What the answer depends on: a change of any of these keys may change it, end it, or bring it to life."""
+        """What the answer depends on: a change of any of these keys may change it, end it, or bring it to life.
+
+        Of the name `*`: what the wildcard depends on.
+        """
 
     def wildcard(self, type_url: str, view: View) -> AbstractSet[str]:
         """The names that a wildcard subscription stands for."""

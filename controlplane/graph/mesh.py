@@ -59,9 +59,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """`targets` by canonical name; `addresses` from cluster `IP:PORT` to that name; `pods` from IP to who it is."""
+    """`targets` by canonical name; `addresses` from cluster `IP:PORT` to that name; `pods` from IP to who it is.
+
+    `hosts` are the names that answer at any port, as in DNS: headless Services, their pods by hostname, ExternalNames.
+    Port 0, in them and in `pods`, stands for the port that is asked for; `names.lookup` puts it in. The order of these
+    tables means nothing.
+    """
 
     domain: str = "cluster.local"
     targets: Mapping[str, Target] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
-    pods: Mapping[str, Endpoint] = field(default_factory=dict)  # port 0: the port is whatever is asked for
+    pods: Mapping[str, Endpoint] = field(default_factory=dict)
+    hosts: Mapping[str, Target] = field(default_factory=dict)  # by canonical name without the port
+
+
+def ip_port(address: str, port: int) -> str:
+    """`IP:PORT`, with IPv6 in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

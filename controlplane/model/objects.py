@@ -88,7 +88,8 @@ class Pod:
     """`terminating` is true from deletionTimestamp on; `finished` when its phase is Succeeded or Failed.
 
     `workload` is the owner's name less the pod-template-hash (a Job's: its CronJob's), of kind `workload_kind`.
-    `meshed` says whether it has our sidecar.
+    `workload_kind` is in lower case (deployment, statefulset, ..., pod). `meshed` says whether it has our sidecar. A
+    pod of the host's network shares its IPs with the node and with others, so an IP alone never means it.
     """
 
     namespace: str
@@ -102,6 +103,7 @@ class Pod:
     meshed: bool = False
     terminating: bool = False
     finished: bool = False
+    host_network: bool = False
 
     @property
     def key(self) -> Key:

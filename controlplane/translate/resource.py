@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+from mesh.contract import ENVOY_AGENT, OUTBOUND_PORT, SIDECAR_AGENT
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 TYPE_PREFIX = "type.googleapis.com/"
 LDS = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
@@ -18,16 +24,17 @@ class View(NamedTuple):
     """The small class that changes an answer. Two clients of one view get the same bytes.
 
     `kind` is ENVOY, GRPC or SIDECAR, by Node.user_agent_name; `namespace` completes short names; `zone` and `node` are
-    where the client runs, empty where it does not say.
+    where the client runs, empty where it does not say. `outbound_port` is where an Envoy listens.
     """
 
     kind: str = ""
     namespace: str = ""
     zone: str = ""
     node: str = ""
+    outbound_port: int = OUTBOUND_PORT
 
 
-ENVOY, GRPC, SIDECAR = "envoy", "grpc", "gossamer"
+ENVOY, GRPC, SIDECAR = ENVOY_AGENT, "grpc", SIDECAR_AGENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +45,9 @@ class Resource:
     name: str
     version: str
     body: bytes
+
+
+def pack(type_url: str, name: str, message: Message) -> Resource:
+    """The message as a resource. Protobuf maps have no order of their own: without `deterministic`, replicas differ."""
+    body = message.SerializeToString(deterministic=True)
+    return Resource(type_url, name, sha256(body).hexdigest()[:16], body)

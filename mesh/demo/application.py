@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NAMESPACE = "emojivoto"
 PODS_PER_SERVICE = 3
 POD_HEADER = "pod"  # each replica says its name in the initial metadata of every answer
 
@@ -45,7 +46,7 @@ class Service:
 
     @property
     def authority(self) -> str:
-        return f"{self.name}.emojivoto"
+        return f"{self.name}.{NAMESPACE}"
 
     @property
     def pods(self) -> tuple[str, ...]:

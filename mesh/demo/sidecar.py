@@ -1,27 +1,23 @@
-"""The web front's sidecar: a real `mesh proxy` with a configuration file, as each meshed pod has one."""
+"""The mesh of the demo: a real control plane that reads manifests, and the web front's sidecar, as each meshed pod has.
+
+The same chain as on Kubernetes, but for the API server: manifests in a directory take its place.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from mesh.demo.application import SERVICES
+from mesh.demo.application import NAMESPACE
+from mesh.demo.manifests import render
 from mesh.demo.process import Child, Children
 
-READY_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 30.0
 POLL_EVERY_S = 0.05
 MESH = ("-c", "import sys; from mesh.cli import main; sys.exit(main())")
-
-
-def render_config(listen: str, admin: str, endpoints: Mapping[str, Sequence[str]]) -> str:
-    """The configuration: one cluster and one route by authority for each service. (JSON is YAML.)"""
-    clusters = [{"name": name, "endpoints": list(addresses)} for name, addresses in endpoints.items()]
-    routes = [{"match": {"authority": SERVICES[name].authority}, "cluster": name} for name in endpoints]
-    return json.dumps({"listen": listen, "admin": admin, "clusters": clusters, "routes": routes}, indent=2)
 
 
 def free_addresses(count: int) -> list[str]:
@@ -36,12 +32,22 @@ def free_addresses(count: int) -> list[str]:
             bound.close()
 
 
-async def start_sidecar(children: Children, directory: Path, endpoints: Mapping[str, Sequence[str]]) -> str:
-    """Start the proxy and wait until it is ready; returns the address to dial."""
-    listen, admin = free_addresses(2)
-    config = directory / "proxy.yaml"
-    config.write_text(render_config(listen, admin, endpoints), encoding="utf-8")
-    child = children.start("sidecar", [*MESH, "proxy", "--config", str(config)], reports=False)
+async def start_mesh(children: Children, directory: Path, services: Mapping[str, Mapping[str, str]]) -> str:
+    """Start both and wait until they are ready; returns the sidecar's address, which the front dials.
+
+    `services` goes from a service's name to its pods and their addresses.
+    """
+    xds, xds_admin, listen, admin = free_addresses(4)
+    manifests = directory / "manifests"
+    manifests.mkdir()
+    (manifests / "application.yaml").write_text(render(services), encoding="utf-8")
+    source = ["--source", f"files:{manifests}"]
+    child = children.start(
+        "control plane", [*MESH, "controlplane", *source, "--xds", xds, "--admin", xds_admin], reports=False
+    )
+    await _wait_ready(child, xds_admin)
+    where = ["--control-plane", xds, "--listen", listen, "--admin", admin, "--namespace", NAMESPACE]
+    child = children.start("sidecar", [*MESH, "proxy", *where], reports=False)
     await _wait_ready(child, admin)
     return listen
 

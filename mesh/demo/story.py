@@ -13,7 +13,7 @@ from mesh.demo.application import KILLED_POD, PODS, PODS_PER_SERVICE, SERVICES
 from mesh.demo.figures import PodFigures
 from mesh.demo.process import Child, Children
 from mesh.demo.screen import Screen
-from mesh.demo.sidecar import start_sidecar
+from mesh.demo.sidecar import start_mesh
 from mesh.demo.verdict import KillReport, Outcomes, failing_method, slow_pod
 from mesh.demo.watch import Kill, Watch
 
@@ -75,23 +75,25 @@ class _Narrator:
         self._replicas: dict[str, Child] = {}
 
     async def tell(self) -> Story:
-        endpoints = await self._start_replicas()
+        services = await self._start_replicas()
+        endpoints = {name: list(pods.values()) for name, pods in services.items()}
         unmeshed = await self._run_mode("unmeshed", endpoints, kill=None)
-        self._screen.note("\nStarting the sidecar (mesh proxy) ...")
-        sidecar = await start_sidecar(self._children, self._directory, endpoints)
+        self._screen.note("\nStarting the control plane (mesh controlplane) and the sidecar (mesh proxy) ...")
+        sidecar = await start_mesh(self._children, self._directory, services)
         kill = Kill(self._replicas[KILLED_POD], self._plan.duration_s / 2) if self._plan.kill_pod else None
         meshed = await self._run_mode("meshed", {name: [sidecar] for name in endpoints}, kill)
         method = failing_method(meshed.outcomes)
         report = kill.report(meshed.outcomes, method) if kill else None
         return Story({"unmeshed": unmeshed, "meshed": meshed}, slow_pod(meshed.rows), method, report)
 
-    async def _start_replicas(self) -> dict[str, list[str]]:
+    async def _start_replicas(self) -> dict[str, dict[str, str]]:
+        """From each service to its pods and their addresses."""
         self._screen.note(f"Starting {PODS_PER_SERVICE} replicas of each of {' and '.join(SERVICES)} ...")
         for name, pods in PODS:
             for pod in pods:
                 arguments = ["-m", "mesh.demo.replica", "--service", name, "--pod", pod]
                 self._replicas[pod] = self._children.start(pod, arguments, reports=True)
-        return {name: [await _address(self._replicas[pod]) for pod in pods] for name, pods in PODS}
+        return {name: {pod: await _address(self._replicas[pod]) for pod in pods} for name, pods in PODS}
 
     async def _run_mode(self, mode: str, addresses: Mapping[str, Sequence[str]], kill: Kill | None) -> Mode:
         self._screen.begin(TITLES[mode])

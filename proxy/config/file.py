@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import replace
 
 from proxy.config.document import Problems, read_document
 from proxy.config.fields import Fields, everything_to
@@ -61,12 +62,18 @@ def describe(error: OSError | ValueError) -> str:
 
 def from_arguments(listen: str, to: str, admin: str | None = None) -> ProxyConfig:
     """Make the configuration of `--listen HOST:PORT --to HOST:PORT,... [--admin HOST:PORT]`: all to one cluster."""
+    config = without_clusters(listen, admin)
+    cluster = Cluster("default", read_endpoints(to))
+    return replace(config, clusters=(cluster,), routes=(everything_to(cluster),))
+
+
+def without_clusters(listen: str, admin: str | None = None) -> ProxyConfig:
+    """Make the configuration of `--listen HOST:PORT --control-plane ...`: what is called becomes known on demand."""
     listen_at = read_argument("--listen", listen)
     admin_at = None if admin is None else read_argument("--admin", admin)
     if listen_at == admin_at and listen_at.port:
         raise ConfigError(f"--admin: '{admin_at}' is the listen address too; take another port")
-    cluster = Cluster("default", read_endpoints(to))
-    return ProxyConfig(listen_at, admin_at, (cluster,), (everything_to(cluster),))
+    return ProxyConfig(listen_at, admin_at, (), ())
 
 
 def read_argument(name: str, text: str) -> Address:

@@ -112,13 +112,6 @@ class Pool:
         if not link.conns:
             link.dial_more()
 
-    def remove(self, link: Link, now: float) -> None:
-        """The endpoint is no longer wanted: what it is doing it finishes."""
-        link.removed = True
-        for conn in list(link.conns):
-            conn.retire(now)
-        link.scatter(now)
-
     def close(self) -> None:
         """End everything at once."""
         for task in self.tasks:

@@ -1,7 +1,8 @@
 """A destination: the balancer over its endpoints, and the requests that wait until one of them is ready.
 
 Invariant: a request waits only while no endpoint is ready, and only until none has been for `failfast_s`; then it and
-all that follow fail at once until one is (Linkerd's fail-fast).
+all that follow fail at once until one is (Linkerd's fail-fast). What a name stands for that the control plane has not
+told of yet is such a cluster too: one without endpoints, whose `failure` says so.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import OrderedDict
 
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.p2c import Balancer
+from proxy.relay.failure import NO_ENDPOINT, Failure
 from proxy.relay.pending import Pending
 
 MAX_WAITING = 1_000
@@ -18,12 +20,15 @@ MAX_WAITING = 1_000
 class Cluster:
     """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready."""
 
-    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "last_error", "name", "waiting")
+    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "failure", "last_error", "name", "waiting")
 
-    def __init__(self, name: str, balancer: Balancer, failfast_s: float, now: float) -> None:
+    def __init__(
+        self, name: str, balancer: Balancer, failfast_s: float, now: float, failure: Failure = NO_ENDPOINT
+    ) -> None:
         self.name = name
         self.balancer = balancer
         self.failfast_s = failfast_s
+        self.failure = failure
         # Why the latest dial of an endpoint failed, for whoever gets an error.
         self.last_error = ""
         self.deserted_since_s = now
@@ -43,8 +48,12 @@ class Cluster:
         """After any change of readiness: send on what waits, or start the clock."""
         if any(endpoint.ready for endpoint in self.balancer.endpoints):
             self.deserted_since_s = -1.0
-            for _waiting in range(len(self.waiting)):
-                exchange, _ = self.waiting.popitem(last=False)
-                exchange.dispatch(now)
+            self.serve(now)
         elif self.deserted_since_s < 0:
             self.deserted_since_s = now
+
+    def serve(self, now: float) -> None:
+        """An endpoint is ready, or this cluster is no longer where those who wait should go."""
+        for _waiting in range(len(self.waiting)):
+            exchange, _ = self.waiting.popitem(last=False)
+            exchange.dispatch(now)

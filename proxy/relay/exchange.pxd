@@ -40,7 +40,7 @@ cdef class Exchange:
     cpdef dispatch(self, double now)
     @cython.locals(endpoint=Endpoint, link=Link)
     cdef _find_room(self, Cluster cluster, Endpoint full, double now)
-    @cython.locals(cluster=Cluster)
+    @cython.locals(cluster=Cluster, decision=Decision)
     cdef _wait_for_endpoint(self, double now)
     cdef _limit_wait(self, double at_s)
     @cython.locals(down=Stream, up=Stream, body=list, trailers=bytes, chunk=bytes, last=Py_ssize_t, at=Py_ssize_t)

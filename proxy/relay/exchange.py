@@ -24,7 +24,6 @@ from proxy.relay.failure import (
     HEADERS_TOO_LARGE,
     HTTP_FAULTS,
     HTTP_TOO_MANY_REQUESTS,
-    NO_ENDPOINT,
     NO_ROUTE,
     OVERLOAD,
     TIMEOUT,
@@ -117,7 +116,7 @@ class Exchange:
             self.fail(NO_ROUTE, decision.authority, now)
             return
         if decision.timeout_s > 0:
-            self.expires_s = now + decision.timeout_s
+            self.expires_s = self.started_s + decision.timeout_s
         self.dispatch(now)
 
     def dispatch(self, now: float) -> None:
@@ -163,10 +162,16 @@ class Exchange:
     def _wait_for_endpoint(self, now: float) -> None:
         cluster = self.decision.cluster
         assert cluster is not None
-        if self.tried:
+        decision = self.relay.decide(self.block)
+        if decision.cluster is not cluster:
+            # The routes have changed: what it would wait for here may never come.
+            self.decision = decision
+            self.expires_s = 0.0
+            self.start(now)
+        elif self.tried:
             self.refuse(now)
         elif cluster.fails_fast(now):
-            self.fail(NO_ENDPOINT, cluster.describe(), now)
+            self.fail(cluster.failure, cluster.describe(), now)
         elif len(cluster.waiting) >= MAX_WAITING:
             self.fail(OVERLOAD, cluster.name, now)
         else:
@@ -388,7 +393,8 @@ class Exchange:
             self.fail(TIMEOUT, "", now, self.request_end and not self.responding)
         else:
             cluster = self.decision.cluster
-            self.fail(NO_ENDPOINT if self.endpoint is None else OVERLOAD, cluster.describe() if cluster else "", now)
+            assert cluster is not None
+            self.fail(cluster.failure if self.endpoint is None else OVERLOAD, cluster.describe(), now)
 
     def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
         """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""

@@ -30,9 +30,19 @@ UPSTREAM_FAULT = Failure("upstream-fault", 502, 14, "the endpoint broke the HTTP
 TIMEOUT = Failure("timeout", 504, 4, "the route's timeout passed")
 OVERLOAD = Failure("overload", 503, 14, "too many requests wait for an endpoint")
 NO_ROUTE = Failure("no-route", 404, 12, "no route matches the request's authority and path")
+UNKNOWN_DESTINATION = Failure("unknown-destination", 404, 12, "the destination is not known")
 HEADERS_TOO_LARGE = Failure("headers-too-large", 431, 8, "the request's headers exceed the limit")
 
-FAILURES = (NO_ENDPOINT, UPSTREAM_LOST, UPSTREAM_FAULT, TIMEOUT, OVERLOAD, NO_ROUTE, HEADERS_TOO_LARGE)
+FAILURES = (
+    NO_ENDPOINT,
+    UPSTREAM_LOST,
+    UPSTREAM_FAULT,
+    TIMEOUT,
+    OVERLOAD,
+    NO_ROUTE,
+    UNKNOWN_DESTINATION,
+    HEADERS_TOO_LARGE,
+)
 
 # gRPC's statuses that count as failures for the success rate: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL,
 # UNAVAILABLE, DATA_LOSS.

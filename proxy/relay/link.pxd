@@ -12,7 +12,7 @@ cdef class Carrier(Client):
 cdef class Link:
     cdef public Cluster cluster
     cdef public Endpoint endpoint
-    cdef public object dial, waiting
+    cdef public object dial, waiting, target
     cdef public bint dialling, removed
     cdef public int failures
     cdef public double connect_timeout_s
@@ -24,5 +24,7 @@ cdef class Link:
     cpdef bint park(self, exchange) except -1
     cpdef attach(self, Carrier conn, double now)
     cpdef detach(self, Carrier conn, double now)
+    @cython.locals(conn=Carrier)
+    cpdef remove(self, double now)
     cpdef serve(self, double now)
     cpdef scatter(self, double now)

@@ -16,6 +16,7 @@ from proxy.codec.client import Client
 from proxy.codec.limits import Limits
 from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.pending import Pending
+from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 16
 # Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at
@@ -38,7 +39,10 @@ class Carrier(Client):
 
 
 class Link:
-    """`dial` asks `net` for one more connection, which comes through `attach`, or never; `failures` is net's."""
+    """`dial` asks `net` for one more connection, which comes through `attach`, or never; `failures` is net's.
+
+    `target` is what the configuration says of the endpoint, for whoever describes it.
+    """
 
     __slots__ = (
         "cluster",
@@ -50,6 +54,7 @@ class Link:
         "endpoint",
         "failures",
         "removed",
+        "target",
         "waiting",
     )
 
@@ -60,6 +65,7 @@ class Link:
         self.dialling = False
         self.removed = False
         self.failures = 0
+        self.target: Target | None = None
         self.connect_timeout_s = 1.0
         self.current: Carrier | None = None
         self.conns: list[Carrier] = []
@@ -123,6 +129,13 @@ class Link:
             self.cluster.set_ready(self.endpoint, False, now)
             self.scatter(now)
             self.dial_more()
+
+    def remove(self, now: float) -> None:
+        """The endpoint is no longer wanted: what it is doing it finishes."""
+        self.removed = True
+        for conn in list(self.conns):
+            conn.retire(now)
+        self.scatter(now)
 
     def serve(self, now: float) -> None:
         """There may be room again."""

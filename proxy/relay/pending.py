@@ -11,7 +11,7 @@ class Pending(Protocol):
     """What an `Exchange` is to a cluster, a link and the clock. `now` is in seconds, of one monotonic clock."""
 
     def dispatch(self, now: float) -> None:
-        """An endpoint may be ready."""
+        """An endpoint may be ready, or there is another cluster for it."""
 
     def send(self, conn: Client, now: float) -> None:
         """There is room on this connection."""

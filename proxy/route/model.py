@@ -31,12 +31,27 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """Who runs at endpoints, for metrics alone. `kind` is `deployment`, `statefulset`, ...; '' is not known."""
+
+    namespace: str = ""
+    kind: str = ""
+    name: str = ""
+    service_account: str = ""
+
+
+UNKNOWN_WORKLOAD = Workload()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to send. A `host` that is a name stands for all addresses that it resolves to, each with this weight."""
 
     host: str
     port: int
     weight: int = 1
+    pod: str = ""
+    workload: Workload = UNKNOWN_WORKLOAD
 
     def __str__(self) -> str:
         return join_host_port(self.host, self.port)
@@ -75,6 +90,19 @@ class Route:
     path: PathMatch
     cluster: str
     timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What the control plane says of one authority: where its requests go. Each cluster is named by a route.
+
+    Of the routes whose authorities match best, the first whose path matches counts, as in xDS; an authority `*` is any
+    that led here. Several destinations may have the same clusters.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    clusters: tuple[Cluster, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Proxy(Process):
         self.port, self.admin_port = port or free_port(), free_port(4)  # each worker has its own
         self.address, self.admin = f"{HOST}:{self.port}", f"{HOST}:{self.admin_port}"
         if config is None:
-            where = ["--listen", self.address, "--to", ",".join(to), "--admin", self.admin]
+            where = ["--listen", self.address, "--admin", self.admin, *(["--to", ",".join(to)] if to else [])]
         else:
             self.admin, self.address = config_addresses(config)
             self.port, self.admin_port = (int(a.rsplit(":", 1)[1]) for a in (self.address, self.admin))

@@ -1,0 +1,194 @@
+"""The objects of all manifests in a directory, kept as last good through everything that can happen to files.
+
+A file counts as changed, or gone, once two polls in a row have seen it so: what is being written or moved is left
+alone until it rests. What cannot be read keeps its last good objects: a file, an object in it, or all of the directory.
+Of an object that is written twice the first counts, in the order of file names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from controlplane.model.fields import ObjectError
+from controlplane.model.objects import Key, Object
+from controlplane.model.read import KINDS_BY_NAME, read
+from controlplane.model.snapshot import KINDS, Change, Relist
+from controlplane.sources.directory import Bounds, Stamp, TooMuch, Unsettled, read_file, scan
+from controlplane.sources.inventory import name
+from controlplane.sources.manifest import Document, ManifestError, parse
+
+MAX_PROBLEMS = 100
+_FRESH_S = 2.0  # a file younger than this may change once more without a new stamp
+_SLICES_GROUP = "discovery.k8s.io/"
+Place = tuple[str, Key]  # kind and key
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What a file gives: objects with their lines, and its problems."""
+
+    objects: dict[Place, tuple[Object, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class Folder:
+    """Blocking: for one thread at a time."""
+
+    def __init__(self, path: str, bounds: Bounds) -> None:
+        self.path = path
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self.objects: dict[Place, Object] = {}
+        self.read_at: float | None = None  # when the directory was last found readable
+        self._bounds = bounds
+        self._seen: dict[str, Stamp] = {}
+        self._taken: dict[str, Stamp] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._outage = ""
+        self._doubles: list[str] = []
+
+    def load(self) -> None:
+        """Read everything as it is now; OSError or TooMuch if the directory cannot be read."""
+        self._seen = scan(self.path, self._bounds)
+        self.read_at = time.monotonic()
+        newest_ns = time.time_ns() - int(_FRESH_S * 1e9)
+        for file, stamp in self._seen.items():
+            self._take(file, stamp)
+            if stamp.mtime_ns > newest_ns:
+                self._taken.pop(file, None)  # so that the next poll reads it again
+        self._merge()
+
+    def relists(self) -> list[Relist]:
+        """All objects, kind by kind."""
+        return [
+            Relist(kind, tuple(item for (of_kind, _), item in self.objects.items() if of_kind == kind))
+            for kind in KINDS
+        ]
+
+    def poll(self) -> list[Change]:
+        """Look again; what has changed."""
+        began_at = time.monotonic()
+        try:
+            found = scan(self.path, self._bounds)
+        except (OSError, TooMuch) as error:
+            self._outage = f"cannot read the directory {self.path}: {explain(error)}; what was read last stays in use"
+            return []
+        self._outage = ""
+        self.read_at = began_at
+        resting = [file for file in {*found, *self._manifests} if found.get(file) == self._seen.get(file)]
+        changed = [file for file in resting if found.get(file) != self._taken.get(file) or file not in found]
+        self._seen = found
+        for file in changed:
+            self._take(file, found.get(file))
+        return self._merge() if changed else []
+
+    def _take(self, file: str, stamp: Stamp | None) -> None:
+        if stamp is None:
+            self._manifests.pop(file, None)
+            self._taken.pop(file, None)
+            return
+        before = self._manifests.get(file, Manifest())
+        try:
+            data = read_file(os.path.join(self.path, file), stamp, self._bounds)
+        except Unsettled:
+            return
+        except OSError as error:  # tried again at each poll: it may be over without a new stamp
+            self._manifests[file] = Manifest(before.objects, [f"{file}: {explain(error)}{_consequence(before)}"])
+            return
+        except TooMuch as error:
+            self._manifests[file] = Manifest(before.objects, [f"{file}: {error}{_consequence(before)}"])
+        else:
+            self._manifests[file] = read_manifest(file, data, before)
+        self._taken[file] = stamp
+        self.counts["unreadable", "", "file"] += bool(self._manifests[file].problems)
+
+    def _merge(self) -> list[Change]:
+        """Put all files together, and compare with what was."""
+        objects: dict[Place, Object] = {}
+        owners: dict[Place, str] = {}
+        self._doubles = []
+        for file in sorted(self._manifests):
+            for place, (item, line) in self._manifests[file].objects.items():
+                if place in objects:
+                    self._doubles.append(
+                        f"{file}:{line}: {_title(place)} stands in {owners[place]} already, which counts"
+                    )
+                else:
+                    objects[place], owners[place] = item, file
+        changed = [place for place in {*objects, *self.objects} if objects.get(place) != self.objects.get(place)]
+        before, self.objects = self.objects, objects
+        for kind, key in changed:
+            type_ = "DELETED" if (kind, key) not in objects else "MODIFIED" if (kind, key) in before else "ADDED"
+            self.counts["events", kind, type_] += 1
+        return [Change(kind, key, objects.get((kind, key))) for kind, key in sorted(changed)]
+
+    def problems(self) -> list[str]:
+        found = [self._outage] if self._outage else []
+        found += [problem for file in sorted(self._manifests) for problem in self._manifests[file].problems]
+        found += self._doubles
+        if not self.objects and not found:
+            found.append(f"no objects in {self.path}: put Services and EndpointSlices there, as *.yaml or *.json")
+        return found if len(found) <= MAX_PROBLEMS else [*found[:MAX_PROBLEMS], f"{len(found) - MAX_PROBLEMS} more"]
+
+
+def read_manifest(file: str, data: bytes, before: Manifest) -> Manifest:
+    """The objects in a file's bytes; `before` is what it gave last, which stays for what cannot be read now."""
+    try:
+        documents = parse(data.decode("utf-8-sig"), file.endswith(".json"))
+    except UnicodeDecodeError:
+        return Manifest(before.objects, [f"{file}: no UTF-8 text{_consequence(before)}"])
+    except ManifestError as error:
+        return Manifest(before.objects, [f"{file}:{error}{_consequence(before)}"])
+    manifest = Manifest()
+    for document in documents:
+        _read_document(file, document, before, manifest)
+    return manifest
+
+
+def _read_document(file: str, document: Document, before: Manifest, manifest: Manifest) -> None:
+    line = document.line
+    where = f"{file}:{line}" if line else file
+    version, kind_name = str(document.raw.get("apiVersion")), str(document.raw.get("kind"))
+    kind = KINDS_BY_NAME.get((version, kind_name))
+    if kind is None:
+        problem = _explain_kind(document, version, kind_name)
+        if problem:
+            manifest.problems.append(f"{where}: {problem}")
+        return
+    try:
+        item = read(kind, document.raw)
+    except ObjectError as error:
+        place = (kind, name(document.raw))
+        last = before.objects.get(place)
+        if last is not None:
+            manifest.objects.setdefault(place, last)
+        consequence = "its last good version stays in use" if last is not None else "it is left out"
+        manifest.problems.append(f"{where}: {str(error).removesuffix('.')}; {consequence}")
+        return
+    if (kind, item.key) in manifest.objects:
+        manifest.problems.append(f"{where}: {_title((kind, item.key))} stands in this file already, which counts")
+    manifest.objects.setdefault((kind, item.key), (item, line))
+
+
+def _explain_kind(document: Document, version: str, kind: str) -> str:
+    """Other kinds are none of our business, unless they are what somebody takes for one of ours."""
+    if "apiVersion" not in document.raw or "kind" not in document.raw:
+        return "an object needs apiVersion and kind"
+    if kind == "EndpointSlice" and version.startswith(_SLICES_GROUP):
+        return f"EndpointSlices of {version[:40]} are not read; write them as discovery.k8s.io/v1"
+    return ""
+
+
+def _title(place: Place) -> str:
+    kind, (namespace, own) = place
+    return f"{kind} {namespace}/{own}"
+
+
+def _consequence(before: Manifest) -> str:
+    return "; its last good objects stay in use" if before.objects else "; it is left out"
+
+
+def explain(error: Exception) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

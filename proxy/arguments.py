@@ -1,0 +1,106 @@
+"""The command line of `mesh proxy`: what there is to say, and what may not be said together."""
+
+from __future__ import annotations
+
+import argparse
+
+_EPILOG = """\
+examples:
+  mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
+  mesh proxy --config proxy.yaml
+  mesh proxy --control-plane gossamer:4150 --listen 127.0.0.1:4140 --admin 127.0.0.1:4191
+
+With a control plane, a request goes where its authority says, for instance to voting.emojivoto:8080, which is asked for
+when it is first called. What --namespace, --zone and --node-name leave out comes from the variables GOSSAMER_NAMESPACE,
+GOSSAMER_ZONE and GOSSAMER_NODE, which Kubernetes' downward API can set, as it can GOSSAMER_POD, this sidecar's name.
+
+Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
+power of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request.
+SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
+usage.
+"""
+
+
+class Once(argparse.Action):
+    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice")
+        setattr(namespace, self.dest, values)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mesh proxy",
+        description="Balance every HTTP/2 request over a set of endpoints.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", action=Once, help="YAML file with clusters and routes (docs/proxy-config.md)"
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", action=Once, help="where to accept connections")
+    parser.add_argument(
+        "--to",
+        metavar="HOST:PORT,...",
+        action="append",
+        help="the endpoints to balance over, commas between them; may be repeated; names are re-resolved",
+    )
+    parser.add_argument(
+        "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        default=1,
+        help="processes that share the port (default 1); worker i has its admin port at PORT+i",
+    )
+    add_mesh_arguments(parser)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        parser.error(f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)")
+    check_sources(parser, arguments)
+    if not 1 <= arguments.workers <= 64:
+        parser.error("--workers is a number from 1 to 64")
+    return arguments
+
+
+def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("as a part of a mesh")
+    for name, metavar, help in (
+        ("--control-plane", "HOST:PORT", "ask this control plane (xDS) for the endpoints of what is called"),
+        ("--namespace", "NS", "where this pod is, which completes short names (default: the pod's own, or default)"),
+        ("--zone", "ZONE", "the zone this pod runs in"),
+        ("--node-name", "NAME", "the node this pod runs on"),
+        ("--cache", "FILE", "keep what is known here, so that a restart does not need the control plane"),
+        ("--control-plane-ca", "FILE", "speak TLS to the control plane, and trust these certificates (PEM)"),
+    ):
+        group.add_argument(name, metavar=metavar, action=Once, help=help)
+
+
+def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """One of: a file, endpoints on the command line, a control plane."""
+    if arguments.control_plane:
+        if arguments.config or arguments.to:
+            parser.error("--control-plane tells the endpoints: leave --config and --to out")
+        if not arguments.listen:
+            parser.error("--control-plane needs --listen HOST:PORT")
+        return
+    for name in ("namespace", "zone", "node_name", "cache", "control_plane_ca"):
+        if getattr(arguments, name):
+            parser.error(f"--{name.replace('_', '-')} needs --control-plane HOST:PORT")
+    if arguments.config and (arguments.listen or arguments.to or arguments.admin):
+        parser.error("--config stands alone: give listen, admin and endpoints in the file")
+    if not arguments.config and not (arguments.listen and arguments.to):
+        parser.error(
+            "give --config FILE, or --listen HOST:PORT and --to HOST:PORT,..., "
+            "or --listen HOST:PORT and --control-plane HOST:PORT"
+        )

@@ -1,0 +1,197 @@
+"""Destinations on demand: what the application calls becomes known when it is called (DESIGN 3.5 and 4).
+
+The key of a request is its authority. One that is known is served from what is here, without any I/O. One that is not
+is asked for, and the request waits for the answer, but at most 250 ms; an answer that comes later serves the next one.
+However many names a stranger invents, at most `MAX_AWAITED` are awaited at a time, and `MAX_WAITING` requests wait.
+Invariant: a cluster is in force as long as a known destination refers to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from proxy.balance.p2c import Balancer
+from proxy.clusters import Clusters
+from proxy.relay.cluster import Cluster
+from proxy.relay.exchange import Exchange
+from proxy.relay.failure import UNKNOWN_DESTINATION
+from proxy.relay.relay import TICK_S, Relay
+from proxy.route import model
+from proxy.route.match import MAX_NAME_BYTES, split_authority
+from proxy.route.ordered import OrderedRoutes
+
+# The relay's deadlines come up to a tick late, and 250 ms are for all of it.
+ANSWER_S = 0.25 - TICK_S
+MAX_AWAITED = 1_000
+_DEFAULT_PORT = 80
+_NAME_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.")
+_ADDRESS_BYTES = frozenset(b"abcdef0123456789:.[]")
+
+OnChange = Callable[[str, model.Destination | None], None]
+
+
+class Source(Protocol):
+    """The control plane as it is seen from here. Nothing of it waits."""
+
+    last_error: str
+
+    @property
+    def connected(self) -> bool: ...
+
+    def want(self, name: str, now: float) -> None:
+        """Subscribe, or note that the name is still of use; `changed` is called later, never from within."""
+
+    def is_missing(self, name: str) -> bool:
+        """Whether the control plane has said that there is no such destination."""
+
+
+class Known:
+    """A destination in force, and its routes ready for look-ups."""
+
+    __slots__ = ("routes", "value")
+
+    def __init__(self, value: model.Destination, before: Known | None) -> None:
+        self.value = value
+        self.routes: OrderedRoutes
+        if before is not None and before.value.routes == value.routes:
+            self.routes = before.routes
+        else:
+            self.routes = OrderedRoutes(value.routes)
+
+
+class Destinations:
+    """`connect` makes the control plane's client from what it is to call; `flush` sends what a change made to say."""
+
+    def __init__(
+        self,
+        clusters: Clusters,
+        relay: Relay,
+        connect: Callable[[OnChange], Source],
+        flush: Callable[[], None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.clusters = clusters
+        self.relay = relay
+        self.flush = flush
+        self.clock = clock
+        self.known: dict[str, Known] = {}
+        # Names without an answer yet, each as a cluster without endpoints; they share those who wait.
+        self.awaited: dict[str, Cluster] = {}
+        self.waiting: OrderedDict[Any, None] = OrderedDict()
+        self.source = connect(self.changed)
+        self._users: Counter[str] = Counter()
+        self._nobody = Balancer()
+        self._swept_s = clock()
+
+    # ---- requests
+
+    def route(self, authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+        """As `proxy.relay.relay.Route`: for what the relay does not remember, so not for most requests."""
+        name = read_name(authority)
+        if name is None:
+            return None, 0.0
+        self.source.want(name, self.clock())
+        known = self.known.get(name)
+        if known is None:
+            return self._find_unknown(name), 0.0
+        route = known.routes.match(authority, path)
+        if route is None:
+            return None, 0.0
+        return self.clusters.by_name[route.cluster], route.timeout_s or 0.0
+
+    def _find_unknown(self, name: str) -> Cluster:
+        cluster = self.awaited.get(name)
+        if cluster is not None:
+            return cluster
+        if self.source.is_missing(name):
+            return self._make_unknown(name, "the control plane says that there is none")
+        now = self.clock()
+        if len(self.awaited) >= MAX_AWAITED:
+            # Nobody waits for those that are late.
+            self.awaited = {other: late for other, late in self.awaited.items() if not late.fails_fast(now)}
+        if len(self.awaited) >= MAX_AWAITED:
+            return self._make_unknown(name, "too many names are asked for at a time")
+        cluster = self.awaited[name] = self._make_unknown(name, self._why_unanswered())
+        cluster.failfast_s = ANSWER_S
+        cluster.deserted_since_s = now
+        return cluster
+
+    def _make_unknown(self, name: str, reason: str) -> Cluster:
+        """One that fails at once, for this reason."""
+        cluster = Cluster(name, self._nobody, 0.0, 0.0, UNKNOWN_DESTINATION)
+        cluster.waiting = self.waiting
+        cluster.last_error = reason
+        return cluster
+
+    def _why_unanswered(self) -> str:
+        if self.source.connected:
+            return "the control plane has not answered"
+        return f"the control plane cannot be reached: {self.source.last_error or 'no connection yet'}"
+
+    # ---- what the control plane says
+
+    def changed(self, name: str, destination: model.Destination | None) -> None:
+        """Its answer; None where there is no such destination, or where it is no longer subscribed."""
+        now = self.clock()
+        before = self.known.pop(name, None)
+        if destination is not None:
+            self.known[name] = Known(destination, before)
+            for wish in destination.clusters:
+                self._users[wish.name] += 1
+                self.clusters.put(wish, now)
+        gone = [] if before is None else self._release(before.value.clusters, now)
+        self.relay.forget_decisions()
+        for cluster in gone:
+            cluster.serve(now)
+        awaited = self.awaited.pop(name, None)
+        if awaited is not None and (destination is not None or self.source.is_missing(name)):
+            self._wake(awaited, now)
+        self.flush()
+
+    def _release(self, wishes: tuple[model.Cluster, ...], now: float) -> list[Cluster]:
+        """One destination less leads to these; those that none leads to any more are dropped."""
+        gone = []
+        for wish in wishes:
+            self._users[wish.name] -= 1
+            if not self._users[wish.name]:
+                del self._users[wish.name]
+                gone.append(self.clusters.drop(wish.name, now))
+        return gone
+
+    def _wake(self, awaited: Cluster, now: float) -> None:
+        waiting: list[Exchange] = [one for one in self.waiting if one.decision.cluster is awaited]
+        for exchange in waiting:
+            # It may be over since then: the one before has ended their connection.
+            if exchange in self.waiting:
+                del self.waiting[exchange]
+                exchange.dispatch(now)
+
+    # ---- from time to time
+
+    def sweep(self, now: float) -> None:
+        """Keep subscribed what is in use, since a request whose headers are remembered asks for nothing."""
+        since_s, self._swept_s = self._swept_s, now
+        used = {name for name, cluster in self.clusters.by_name.items() if was_used(cluster, since_s)}
+        for name, known in self.known.items():
+            if any(cluster.name in used for cluster in known.value.clusters):
+                self.source.want(name, now)
+        reason = self._why_unanswered()
+        for cluster in self.awaited.values():
+            cluster.last_error = reason
+
+
+def was_used(cluster: Cluster, since_s: float) -> bool:
+    return any(endpoint.pending or endpoint.asked_at_s >= since_s for endpoint in cluster.balancer.endpoints)
+
+
+def read_name(authority: bytes) -> str | None:
+    """What to ask for: HOST:PORT, in lower case; None for an authority that cannot be one."""
+    host, port = split_authority(authority)
+    number = int(port[1:]) if port else _DEFAULT_PORT
+    allowed = _ADDRESS_BYTES if host.startswith(b"[") and host.endswith(b"]") else _NAME_BYTES
+    if not 0 < len(host) <= MAX_NAME_BYTES or not 0 < number <= 65_535 or not allowed.issuperset(host):
+        return None
+    return f"{host.decode()}:{number}"

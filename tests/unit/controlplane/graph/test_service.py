@@ -1,0 +1,167 @@
+"""What one Service comes to: targets per port, cluster addresses, hostnames, external names."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.graph.build import build
+from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, Mesh
+from controlplane.model.objects import Object, ServicePort, SlicePort
+from tests.unit.controlplane.graph.shop import (
+    addresses,
+    make_endpoint,
+    make_headless,
+    make_pod,
+    make_service,
+    make_slice,
+    make_snapshot,
+)
+
+A, B = make_pod("a", "10.0.0.1"), make_pod("b", "10.0.0.2")
+WEB, DB = "web.shop.svc.cluster.local", "db.shop.svc.cluster.local"
+
+
+def mesh_of(*objects: Object) -> Mesh:
+    return build(make_snapshot(*objects))
+
+
+def test_an_empty_cluster_is_an_empty_mesh() -> None:
+    assert mesh_of() == Mesh()
+
+
+def test_a_target_per_tcp_port_joined_by_name() -> None:
+    service = make_service(
+        "web",
+        ServicePort("grpc-api", 80),
+        ServicePort("admin", 81, app_protocol="http"),
+        ServicePort("dns", 53, "UDP"),
+        ServicePort("dns-tcp", 53),
+        ServicePort("sctp", 54, "SCTP"),
+    )
+    ports = SlicePort("grpc-api", 8080), SlicePort("dns", 5353, "UDP"), SlicePort("dns-tcp", 5354)
+    mesh = mesh_of(service, A, make_slice(make_endpoint(A), ports=ports))
+    assert sorted(mesh.targets) == [f"{WEB}:53", f"{WEB}:80", f"{WEB}:81"]
+    assert addresses(mesh, f"{WEB}:80") == ["10.0.0.1:8080"]
+    assert addresses(mesh, f"{WEB}:53") == ["10.0.0.1:5354"]
+    assert addresses(mesh, f"{WEB}:81") == []
+    assert [mesh.targets[f"{WEB}:{port}"].protocol for port in (80, 81)] == [GRPC, HTTP1]
+    assert mesh.targets[f"{WEB}:80"].port_name == "grpc-api"
+
+
+def test_a_udp_port_of_the_same_name_is_another() -> None:
+    ports = SlicePort("", 5353, "UDP"), SlicePort("", 8080)
+    assert addresses(mesh_of(make_service(), A, make_slice(make_endpoint(A), ports=ports))) == ["10.0.0.1:8080"]
+
+
+def test_each_slice_has_its_own_number_for_a_named_port() -> None:
+    old = make_slice(make_endpoint(A), name="old")
+    new = make_slice(make_endpoint(B), name="new", ports=(SlicePort("", 9090),))
+    assert addresses(mesh_of(make_service(), A, B, old, new)) == ["10.0.0.1:8080", "10.0.0.2:9090"]
+
+
+def test_a_slice_that_leaves_the_port_open_means_the_services() -> None:
+    assert addresses(mesh_of(make_service(), A, make_slice(make_endpoint(A), ports=(SlicePort("", 0),)))) == [
+        "10.0.0.1:80"
+    ]
+
+
+def test_the_slice_says_the_protocol_where_the_service_does_not() -> None:
+    item = make_slice(make_endpoint(A), ports=(SlicePort("", 8080, app_protocol="kubernetes.io/h2c"),))
+    assert mesh_of(make_service(), A, item).targets[f"{WEB}:80"].protocol == HTTP2
+
+
+def test_of_a_port_that_is_there_twice_the_first_counts() -> None:
+    mesh = mesh_of(make_service("web", ServicePort("one", 80), ServicePort("two", 80)))
+    assert mesh.targets[f"{WEB}:80"].port_name == "one"
+
+
+def test_cluster_addresses_lead_to_the_name() -> None:
+    mesh = mesh_of(make_service(cluster_ips=("10.96.0.1", "fd00:96::1"), local_only=True))
+    assert mesh.addresses == {"10.96.0.1:80": f"{WEB}:80", "[fd00:96::1]:80": f"{WEB}:80"}
+    assert mesh.targets[f"{WEB}:80"].local_only
+    assert mesh.targets[f"{WEB}:80"].cluster_ips == ("10.96.0.1", "fd00:96::1")
+    assert mesh.hosts == {}
+
+
+def test_an_address_that_two_claim_is_the_firsts_by_name() -> None:
+    mesh = mesh_of(make_service(cluster_ips=("10.96.0.1",)), make_service("alpha", cluster_ips=("10.96.0.1",)))
+    assert mesh.addresses == {"10.96.0.1:80": "alpha.shop.svc.cluster.local:80"}
+
+
+def test_the_domain_is_the_clusters() -> None:
+    assert list(build(make_snapshot(make_service()), domain="mesh.test").targets) == ["web.shop.svc.mesh.test:80"]
+
+
+class TestHeadless:
+    def test_answers_at_its_port_and_at_any(self) -> None:
+        mesh = mesh_of(make_headless(), A, make_slice(make_endpoint(A), service="db"))
+        assert mesh.targets[f"{DB}:80"].headless
+        assert addresses(mesh, f"{DB}:80") == ["10.0.0.1:8080"]
+        assert [(item.host, item.port) for item in mesh.hosts[DB].endpoints] == [("10.0.0.1", 0)]
+        assert mesh.addresses == {}
+
+    def test_without_ports_answers_at_any(self) -> None:
+        service = make_headless()
+        service = type(service)("shop", "db", headless=True)
+        mesh = mesh_of(service, A, make_slice(make_endpoint(A), service="db", ports=()))
+        assert mesh.targets == {}
+        assert [item.host for item in mesh.hosts[DB].endpoints] == ["10.0.0.1"]
+
+    def test_each_hostname_is_a_target(self) -> None:
+        first, second = make_pod("db-0", "10.0.0.1"), make_pod("db-1", "10.0.0.2")
+        item = make_slice(
+            make_endpoint(first, hostname="db-0"),
+            make_endpoint(second, hostname="db-1", ready=False, serving=False),
+            service="db",
+        )
+        mesh = mesh_of(make_headless(), first, second, item)
+        assert addresses(mesh, f"{DB}:80") == ["10.0.0.1:8080"]
+        assert addresses(mesh, f"db-0.{DB}:80") == ["10.0.0.1:8080"]
+        assert addresses(mesh, f"db-1.{DB}:80") == []
+        assert sorted(mesh.hosts) == [f"db-0.{DB}", f"db-1.{DB}", DB]
+
+    def test_a_hostname_whose_pod_ends_serves_to_its_end(self) -> None:
+        first, second = make_pod("db-0", "10.0.0.1", terminating=True), make_pod("db-1", "10.0.0.2")
+        endpoints = [make_endpoint(pod, hostname=pod.name) for pod in (first, second)]
+        mesh = mesh_of(make_headless(), first, second, make_slice(*endpoints, service="db"))
+        assert addresses(mesh, f"{DB}:80") == ["10.0.0.2:8080"]
+        assert addresses(mesh, f"db-0.{DB}:80") == ["10.0.0.1:8080"]
+
+    def test_hostnames_of_other_services_are_no_names(self) -> None:
+        mesh = mesh_of(make_service(), A, make_slice(make_endpoint(A, hostname="a")))
+        assert list(mesh.targets) == [f"{WEB}:80"]
+
+
+class TestExternalName:
+    def test_leads_to_a_dns_name_at_its_ports_and_at_any(self) -> None:
+        service = make_service("web", ServicePort("https", 443), kind="ExternalName", external_name="web.example")
+        mesh = mesh_of(service, make_slice(make_endpoint("192.0.2.1")))
+        assert mesh.targets[f"{WEB}:443"].external == ("web.example", 443)
+        assert mesh.targets[f"{WEB}:443"].endpoints == ()
+        assert mesh.hosts[WEB].external == ("web.example", 0)
+
+    def test_without_the_name_is_nothing(self) -> None:
+        assert mesh_of(make_service(kind="ExternalName")) == Mesh()
+
+
+class TestPods:
+    def test_are_known_by_each_ip(self) -> None:
+        mesh = mesh_of(make_pod("a", "10.0.0.1", "fd00::1", node="node-1"))
+        assert {ip: (item.host, item.port, item.pod, item.node) for ip, item in mesh.pods.items()} == {
+            "10.0.0.1": ("10.0.0.1", 0, "a", "node-1"),
+            "fd00::1": ("fd00::1", 0, "a", "node-1"),
+        }
+        assert mesh.pods["fd00::1"].workload.name == "a-workload"
+
+    @pytest.mark.parametrize("more", [{"finished": True}, {"host_network": True}])
+    def test_not_those_that_have_no_ip_of_their_own(self, more: dict[str, bool]) -> None:
+        assert mesh_of(make_pod("a", "10.0.0.1", **more)).pods == {}
+
+    def test_a_newcomer_has_the_ip_of_one_that_ends(self) -> None:
+        ending = make_pod("a", "10.0.0.1", terminating=True)
+        assert mesh_of(ending).pods["10.0.0.1"].pod == "a"
+        assert mesh_of(ending, make_pod("b", "10.0.0.1")).pods["10.0.0.1"].pod == "b"
+
+    def test_an_ip_that_two_hold_says_nothing_of_who(self) -> None:
+        (endpoint,) = mesh_of(A, make_pod("b", "10.0.0.1")).pods.values()
+        assert (endpoint.host, endpoint.pod, endpoint.workload.name) == ("10.0.0.1", "", "")

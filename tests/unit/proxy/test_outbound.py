@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import random
+
+from proxy.balance.endpoint import Endpoint
+from proxy.balance.p2c import Balancer
+from proxy.clusters import Clusters
+from proxy.control import Control, Node
+from proxy.destinations import MAX_AWAITED, Destinations, OnChange
+from proxy.metrics.registry import Registry
+from proxy.outbound import OutboundTally, label_target
+from proxy.relay.cluster import Cluster
+from proxy.relay.link import Link
+from proxy.relay.relay import Relay
+from proxy.route import model
+
+WEB = model.Workload("shop", "deployment", "web", "web-account")
+
+
+def test_labels_of_who_runs_there_are_linkerd_s() -> None:
+    registry = Registry()
+    endpoint = Endpoint(("10.0.0.1", 8080))
+    Link(Cluster("web.shop:80", Balancer(), 3.0, 0.0), endpoint, lambda link: None)
+    endpoint.link.target = model.Endpoint("10.0.0.1", 8080, 1, "web-1", WEB)
+    OutboundTally(registry).handle("web", endpoint).requests += 1
+    (line,) = [line for line in registry.render().decode().splitlines() if line.startswith("request_total{")]
+    labels = dict(pair.split("=", 1) for pair in line[len("request_total{") :].rpartition("}")[0].split(","))
+    assert labels == {
+        "direction": '"outbound"',
+        "peer": '"dst"',
+        "authority": '"web"',
+        "target_addr": '"10.0.0.1:8080"',
+        "dst_service": '"web.shop:80"',
+        "tls": '"disabled"',
+        "dst_namespace": '"shop"',
+        "dst_deployment": '"web"',
+        "dst_serviceaccount": '"web-account"',
+        "dst_pod": '"web-1"',
+    }
+
+
+def test_a_kind_from_the_network_makes_no_label() -> None:
+    odd = model.Workload("shop", 'x="', "web")
+    assert label_target(model.Endpoint("10.0.0.1", 80, workload=odd)) == (("dst_namespace", "shop"),)
+    assert label_target(model.Endpoint("10.0.0.1", 80)) == ()
+
+
+async def test_100_000_invented_names_are_bounded() -> None:
+    """With the real client, which nobody answers."""
+    now = 0.0
+    relay = Relay(lambda authority, path: (None, 0.0), random.Random(1).random, OutboundTally(Registry()))
+    clusters = Clusters(lambda link: None, lambda: None)
+
+    def connect(on_change: OnChange) -> Control:
+        return Control(model.Address("127.0.0.1", 1), Node("a.b", "b"), on_change, random.Random(1).random)
+
+    destinations = Destinations(clusters, relay, connect, lambda: None, lambda: now)
+    assert isinstance(destinations.source, Control)
+    for number in range(100_000):
+        now += 0.001
+        destinations.route(b"name-%d.example:80" % number, b"/")
+    assert len(destinations.awaited) <= MAX_AWAITED
+    assert destinations.source.subscriptions <= 1_000
+    assert not destinations.known
