@@ -75,6 +75,11 @@ test: tools lint  ## everything, as CI runs it
 bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: tools install  ## the control plane with 1,000 sidecars and 10,000 endpoints, on a real kube-apiserver
+	@bash tests/cluster/build.sh >/dev/null
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 .PHONY: cluster
 cluster: tools install  ## a real one-node Kubernetes that stays, as the tests use it (root; ten minutes to build, once)
 	@bash tests/cluster/build.sh >/dev/null

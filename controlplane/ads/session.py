@@ -63,7 +63,7 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self._ending.done():
+            if not self._ending.cancel():  # so that a later `end` is none
                 self._ending.exception()  # looked at, so that nobody calls it lost
 
     async def _read(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -13,25 +14,25 @@ from tests.requirement import require
 HTTP2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def start_envoy(directory: Path, xds_port: int) -> Process:
+def start_envoy(directory: Path, xds_port: int, metadata: Mapping[str, str] | None = None) -> Process:
     try:
         binary = envoy_binary()
     except BenchmarkError as error:
         require(False, str(error))
     path = directory / "envoy.json"
-    path.write_text(json.dumps(_bootstrap(xds_port)))
+    path.write_text(json.dumps(_bootstrap(xds_port, metadata or {})))
     return Process(
         [str(binary), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
     )
 
 
-def _bootstrap(port: int) -> dict[str, object]:
+def _bootstrap(port: int, metadata: Mapping[str, str]) -> dict[str, object]:
     """ADS is the only source; names are asked of a resolver that is not there, lest a test asks the world."""
     server = {"address": "127.0.0.1", "port_value": port}
     nowhere = {"socket_address": {"address": "127.0.0.1", "port_value": 9}}
     ads = {"ads": {}, "resource_api_version": "V3"}
     return {
-        "node": {"id": "golden", "cluster": "golden"},
+        "node": {"id": "golden", "cluster": "golden", "metadata": dict(metadata)},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",

@@ -17,7 +17,10 @@ VIOLATIONS = {
     "the hot path does no I/O, and takes the time and chance as arguments": ("proxy/balance/ewma.py", "import time"),
     "the codec needs the standard library alone": ("proxy/codec/frames.py", "import hpack"),
     "the sidecar stays small": ("proxy/outbound.py", "import grpc"),
-    "inside the control plane, imports point down": ("controlplane/graph/mesh.py", "import controlplane.translate.route"),
+    "inside the control plane, imports point down": (
+        "controlplane/graph/mesh.py",
+        "import controlplane.translate.route",
+    ),
     "from objects to discovery there is no I/O": ("controlplane/graph/mesh.py", "import time"),
     "the parts talk over the network, not by import": ("proxy/outbound.py", "import controlplane"),
     "the command stands on the parts, the version below them": ("proxy/outbound.py", "import mesh.commands"),

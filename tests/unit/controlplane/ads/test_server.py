@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 
 import grpc
@@ -190,6 +191,20 @@ async def test_stopping_ends_every_stream_with_a_status() -> None:
             code, details = await call.status()
             assert (code, details) == (UNAVAILABLE, "the control plane is going down; another replica serves")
         await stopping
+
+
+async def test_who_leaves_while_the_server_stops(caplog: pytest.LogCaptureFixture) -> None:
+    """Their turn comes when they are gone; asyncio would complain of an end that nobody looks at."""
+    async with serve() as serving:
+        async with serving.channel() as channel:
+            calls = [DeltaCall(channel) for _ in range(5)]
+            for call in calls:
+                await call.fetch(CDS, "a")
+            stopping = asyncio.create_task(serving.server.stop(0.5))
+            await asyncio.sleep(0)
+        await stopping
+        gc.collect()
+    assert caplog.records == []
 
 
 async def test_stopping_frees_those_who_still_wait_for_the_source() -> None:
