@@ -22,7 +22,7 @@ TOKEN = "GOSSAMER_DEMO_TEST"
 STAGES = (
     "Starting 3 replicas",
     "Without the mesh",
-    "Starting the sidecar",
+    "Starting the control plane",
     "With the mesh",
 )  # lines it prints as it goes
 END_S = 60
