@@ -7,6 +7,10 @@ INBOUND_PORT = 4143
 ADMIN_PORT = 4191
 XDS_PORT = 4150
 
+# How a meshed pod is known, and where its settings are.
+PROXY_CONTAINER = "gossamer-proxy"
+OUR_ANNOTATIONS = "config.gossamer.mesh/"
+
 # The filter_metadata of a locality and of an endpoint, with who runs there.
 METADATA = "gossamer.mesh"
 

@@ -12,11 +12,11 @@ from controlplane.translate.resource import ENVOY
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`names_per_type` leaves room for a sidecar, which holds 1,000, to exchange some of them. Envoy names them all."""
+    """A sidecar holds 1,000 listeners, each of which may lead to several clusters. Envoy names all there are."""
 
     streams: int = 5_000
     types_per_stream: int = 16
-    names_per_type: int = 1_100
+    names_per_type: int = 10_000
     names_per_type_envoy: int = 50_000
     names_in_all: int = 1_000_000
     name_chars: int = 512

@@ -3,8 +3,9 @@
 Slices and pods come from watches that are not ordered against each other, so each is distrusted in what the other
 knows better:
 
-- One backend per pod (by UID), however many slices name it, in either family; without a pod one per address. The
-  family that the Service prefers is used; among slices of one family the first by name that fits.
+- One backend per pod (by UID), however many slices name it, in either family; without a pod one per address and ports,
+  since on one host several may serve. The family that the Service prefers is used; among slices of one family the
+  first by name that fits.
 - Where slices of one pod disagree: terminating if any says so, since nobody comes back from that; ready if any says
   so, since a lost endpoint costs more than one that is tried in vain.
 - A pod that has finished never serves. One that terminates (says a slice, or the Pod) serves only while nobody else
@@ -28,7 +29,7 @@ Ports = Sequence[int | None]  # per slice: the number of the port in question, N
 
 @dataclass(slots=True)
 class Backend:
-    """What all slices of a Service say of one pod, or of one address without a pod."""
+    """What all slices of a Service say of one pod, or of one address and its ports without a pod."""
 
     uid: str
     pod: Pod | None  # None while it has not been seen
@@ -67,16 +68,17 @@ def in_order(slices: Iterable[Slice], families: Sequence[str]) -> list[Slice]:
 
 def join(slices: Sequence[Slice], pods: Mapping[Key, Pod], overdue: Container[str]) -> list[Backend]:
     """All backends that the slices name, in the slices' order, less the pods that have finished."""
-    backends: dict[str | Key, Backend] = {}
+    backends: dict[object, Backend] = {}
     for index, item in enumerate(slices):
         for endpoint in item.endpoints:
             uid, key = endpoint.pod_uid, endpoint.pod
-            backend = backends.get(uid or key or endpoint.address)
+            who = uid or key or (endpoint.address, item.ports)
+            backend = backends.get(who)
             if backend is None:
                 pod = pods.get(key) if key else None
                 seen = pod if pod is not None and pod.uid == uid else None
                 backend = Backend(uid, seen, overdue=not uid or uid in overdue)
-                backends[uid or key or endpoint.address] = backend
+                backends[who] = backend
                 backend.terminating = seen is not None and seen.terminating
             backend.entries.append((index, endpoint))
             backend.unseen |= bool(uid) and not backend.knows(endpoint)

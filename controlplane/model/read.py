@@ -38,9 +38,8 @@ from controlplane.model.objects import (
     SliceEndpoint,
     SlicePort,
 )
+from mesh.contract import OUR_ANNOTATIONS, PROXY_CONTAINER
 
-PROXY_CONTAINER = "gossamer-proxy"
-OUR_ANNOTATIONS = "config.gossamer.mesh/"
 SERVICE_NAME = "kubernetes.io/service-name"
 TEMPLATE_HASH = "pod-template-hash"
 KINDS_BY_NAME = {("v1", "Service"): SERVICES, ("discovery.k8s.io/v1", "EndpointSlice"): SLICES, ("v1", "Pod"): PODS}

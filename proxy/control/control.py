@@ -1,6 +1,7 @@
 """The sidecar's side of the control plane: which names are wanted, and what is known of them.
 
-Names are subscribed as the pod asks for them; past `MAX_NAMES` the one that was not asked for the longest is dropped.
+Names are subscribed as the pod asks for them; past `MAX_NAMES` one is dropped: the one not asked for the longest, of
+those without a destination if there are any.
 What is known is never lost to a control plane that is away, slow or broken: it is replaced by what comes instead.
 """
 
@@ -83,13 +84,19 @@ class Control:
             self._names[name] = now
             self.tree.want(name)
             if len(self._names) > MAX_NAMES:
-                oldest, _ = self._names.popitem(last=False)
-                self.tree.drop(oldest)
+                self._drop_one(name)
         else:
             self._refused[name] = None
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._settle)
+
+    def _drop_one(self, newest: str) -> None:
+        """Names that lead nowhere go first: who makes names up must not cost the pod those that it uses."""
+        idle = (name for name in self._names if name != newest and self.tree.known(name) is None)
+        victim = next(idle, None) or next(iter(self._names))
+        del self._names[victim]
+        self.tree.drop(victim)
 
     def known(self, name: str) -> Destination | None:
         return self.tree.known(name)

@@ -44,6 +44,14 @@ def test_endpoints_are_sorted_by_address() -> None:
     assert serve(A, B, make_slice(make_endpoint(B), make_endpoint(A))) == ["10.0.0.1:8080", "10.0.0.2:8080"]
 
 
+def test_without_pods_several_may_serve_on_one_host() -> None:
+    slices = [
+        make_slice(make_endpoint("127.0.0.1"), name=f"slice-{port}", ports=(SlicePort("", port),))
+        for port in (9001, 9002)
+    ]
+    assert serve(*slices) == ["127.0.0.1:9001", "127.0.0.1:9002"]
+
+
 def test_an_endpoint_that_is_not_ready_gets_nothing_even_alone() -> None:
     assert serve(A, make_slice(make_endpoint(A, ready=False, serving=False))) == []
 

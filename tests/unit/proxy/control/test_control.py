@@ -9,8 +9,9 @@ import pytest
 
 from proxy.control import Control, Node
 from proxy.control.control import MAX_NAMES, is_name
-from proxy.control.messages import LISTENER
+from proxy.control.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTE
 from proxy.route.model import Address, Destination
+from tests.unit.proxy.control.resources import make_cluster, make_endpoints, make_listener, make_resource, make_routes
 
 
 class Ledger:
@@ -80,6 +81,24 @@ async def test_what_was_not_asked_for_the_longest_makes_room() -> None:
     assert ledger.changes == [("n1:80", None)]
     assert len(ledger.wanted()) == ledger.control.subscriptions == MAX_NAMES
     assert {"n0:80", "new:80"} < set(ledger.wanted())
+
+
+async def test_names_that_lead_nowhere_make_room_before_those_in_use() -> None:
+    ledger = Ledger()
+    for name in ("old:80", "used:80"):
+        ledger.control.want(name, 1.0)
+        ledger.control.tree.put(make_resource(LISTENER, name, "1", make_listener(name, "routes")))
+    ledger.control.tree.put(make_resource(ROUTE, "routes", "1", make_routes("routes", "cluster")))
+    ledger.control.tree.settle()
+    ledger.control.tree.put(make_resource(CLUSTER, "cluster", "1", make_cluster("cluster", "endpoints")))
+    ledger.control.tree.settle()
+    ledger.control.tree.put(make_resource(ENDPOINTS, "endpoints", "1", make_endpoints("endpoints", ("10.0.0.1", 80))))
+    await asyncio.sleep(0)
+    for index in range(3 * MAX_NAMES):
+        ledger.control.want(f"made-up-{index}:80", 2.0)
+    assert {"old:80", "used:80"} < set(ledger.wanted())
+    assert len(ledger.wanted()) == MAX_NAMES
+    assert ledger.control.known("used:80") is not None
 
 
 async def test_ten_times_as_many_names_leave_no_more_behind() -> None:
