@@ -1,7 +1,7 @@
 """What makes a proxy a sidecar of a mesh: its control plane, and who it says it is there.
 
 Who it is comes from the command line, else from where Kubernetes' downward API puts it. The client, and protobuf with
-it, is imported only where it is used: a proxy without a control plane does not pay its 8 MB.
+it, is imported only where it is used: a proxy without a control plane does not pay its 6 MB.
 """
 
 from __future__ import annotations
