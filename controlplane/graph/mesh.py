@@ -42,7 +42,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`endpoints` are those that may get requests, sorted and unique by address. `external` is (DNS name, port)."""
+    """`endpoints` are those that may get requests, sorted and unique by address. `external` is (DNS name, port).
+
+    `by_name`: a client that dials one of the endpoints by its IP, in this target's name, means all of them.
+    """
 
     name: str
     namespace: str
@@ -50,7 +53,7 @@ class Target:
     port: int
     port_name: str = ""
     protocol: str = DETECT
-    headless: bool = False
+    by_name: bool = False
     local_only: bool = False
     cluster_ips: tuple[str, ...] = ()
     external: tuple[str, int] | None = None

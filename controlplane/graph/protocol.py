@@ -40,3 +40,13 @@ def protocol(app_protocol: str, port_name: str) -> str:
     if name == "grpc-web" or name.startswith("grpc-web-"):
         return WORDS["grpc-web"]
     return WORDS.get(name.partition("-")[0], DETECT)
+
+
+def is_opaque(ports: str, number: int) -> bool:
+    """Whether a list as in annotations, `25,3306,8000-8010`, names the port. What is no number is passed over."""
+    for part in ports.split(","):
+        first, _, last = part.strip().partition("-")
+        last = last or first
+        if first.isdecimal() and last.isdecimal() and len(first) < 6 > len(last) and int(first) <= number <= int(last):
+            return True
+    return False

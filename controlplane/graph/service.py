@@ -11,10 +11,11 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.graph.backend import Backend, in_order, join, select
-from controlplane.graph.mesh import DETECT, Endpoint, Target, ip_port
-from controlplane.graph.protocol import protocol
+from controlplane.graph.mesh import DETECT, TCP, Endpoint, Target, ip_port
+from controlplane.graph.protocol import is_opaque, protocol
 from controlplane.model.objects import PODS, Service, ServicePort, Slice, SlicePort
 from controlplane.model.snapshot import Snapshot
+from mesh.contract import OUR_ANNOTATIONS
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Share:
     unseen: frozenset[str] = frozenset()
 
 
+HEADLESS = f"{OUR_ANNOTATIONS}headless"  # balance or exact
+OPAQUE_PORTS = f"{OUR_ANNOTATIONS}opaque-ports"
 ANY_PORT = ServicePort("", 0)
 
 
@@ -120,16 +123,25 @@ def _target(
     endpoints: tuple[Endpoint, ...] = (),
     external: str = "",
 ) -> Target:
+    annotations = dict(service.annotations)
     return Target(
         name,
         service.namespace,
         service.name,
         port.port,
         port.name,
-        spoken,
-        service.headless,
+        TCP if is_opaque(annotations.get(OPAQUE_PORTS, ""), port.port) else spoken,
+        name.startswith(f"{service.name}.{service.namespace}.")
+        and _is_by_name(service.headless, annotations.get(HEADLESS, ""), endpoints),
         service.local_only,
         service.cluster_ips,
         (external, port.port) if external else None,
         endpoints,
     )
+
+
+def _is_by_name(headless: bool, wish: str, endpoints: Iterable[Endpoint]) -> bool:
+    """Who calls a pod of a StatefulSet by its IP means that one; other headless Services are lists to choose from."""
+    if not headless or wish == "exact":
+        return False
+    return wish == "balance" or not any(endpoint.workload.kind == "statefulset" for endpoint in endpoints)

@@ -18,6 +18,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
 from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, Target
+from mesh.contract import METADATA
 
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
 CONNECT_TIMEOUT_S = 1
@@ -79,6 +80,10 @@ def cluster(target: Target) -> Cluster:
     message = Cluster(name=target.name)
     message.MergeFrom(_TEMPLATE)
     message.typed_extension_protocol_options[_OPTIONS].CopyFrom(_BY_PROTOCOL.get(target.protocol, _AS_DOWNSTREAM))
+    if target.protocol:
+        message.metadata.filter_metadata[METADATA].fields["protocol"].string_value = target.protocol
+    if target.by_name:
+        message.metadata.filter_metadata[METADATA].fields["by_name"].bool_value = True
     if target.external is None:
         message.type = Cluster.EDS
         message.eds_cluster_config.eds_config.CopyFrom(ADS)

@@ -142,7 +142,7 @@ class Fields:
         entries = self._mapping(value, fields, ("name", "endpoints"))
         name = self._scalar(entries.get("name"), parse_name)
         endpoints = self._endpoints(entries.get("endpoints"))
-        timeouts = {
+        timeouts: dict[str, Any] = {
             f"{field}_s": self._scalar(entries[field], parse_duration)
             for field in ("connect_timeout", "failfast_timeout")
             if field in entries

@@ -211,6 +211,8 @@ class Tree:
                 cluster.name,
                 self._endpoints[cluster.endpoints_name] if cluster.endpoints_name else cluster.endpoints,
                 connect_timeout_s=cluster.connect_timeout_s,
+                protocol=cluster.protocol,
+                by_name=cluster.by_name,
             )
             for cluster in plan.clusters
         ]

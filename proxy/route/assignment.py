@@ -118,6 +118,11 @@ def read_text(metadata: Metadata, name: str) -> str:
     return fields[name].string_value if name in fields else ""
 
 
+def read_flag(metadata: Metadata, name: str) -> bool:
+    told = metadata.filter_metadata
+    return METADATA in told and name in told[METADATA].fields and told[METADATA].fields[name].bool_value
+
+
 def weigh(shares: list[Share]) -> tuple[Endpoint, ...]:
     """Turn shares into small integers, and twice the same address into one with the shares of both."""
     totals: dict[tuple[str, int], float] = {}

@@ -20,7 +20,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from google.protobuf.message import DecodeError
 
 from proxy.route import model
-from proxy.route.assignment import read_endpoints, read_localities
+from proxy.route.assignment import read_endpoints, read_flag, read_localities, read_text
 from proxy.route.message import XdsError, parse, quote, read_seconds, refuse_others, require_ads
 from proxy.route.pattern import PatternError
 from proxy.route.regex import Regex
@@ -72,6 +72,8 @@ class ClusterValue:
     connect_timeout_s: float
     endpoints_name: str = ""
     endpoints: tuple[model.Endpoint, ...] = ()
+    protocol: str = ""
+    by_name: bool = False
 
 
 # ---- listeners
@@ -210,12 +212,16 @@ def read_cluster(body: bytes) -> ClusterValue:
         timeout_s = read_seconds(cluster.connect_timeout, where)
         if not timeout_s:
             raise XdsError(f"{where}: connect_timeout must be above 0")
+    protocol = model.PROTOCOLS.get(read_text(cluster.metadata, "protocol"), "")
+    by_name = read_flag(cluster.metadata, "by_name")
     if cluster.type == Cluster.EDS:
         require_ads(cluster.eds_cluster_config.eds_config, where)
-        return ClusterValue(cluster.name, timeout_s, cluster.eds_cluster_config.service_name or cluster.name)
+        service = cluster.eds_cluster_config.service_name or cluster.name
+        return ClusterValue(cluster.name, timeout_s, service, protocol=protocol, by_name=by_name)
     if cluster.type not in _WITH_ADDRESSES:
         raise XdsError(f"{where}: its type is not supported")
-    return ClusterValue(cluster.name, timeout_s, endpoints=read_localities(cluster.load_assignment))
+    endpoints = read_localities(cluster.load_assignment)
+    return ClusterValue(cluster.name, timeout_s, endpoints=endpoints, protocol=protocol, by_name=by_name)
 
 
 def check_balancing(cluster: Cluster, where: str) -> None:

@@ -57,14 +57,26 @@ class Endpoint:
         return join_host_port(self.host, self.port)
 
 
+# What a port speaks, where it is known; '' is to be detected.
+HTTP2 = "http2"
+HTTP1 = "http"
+OPAQUE = "tcp"
+PROTOCOLS = {"grpc": HTTP2, HTTP2: HTTP2, HTTP1: HTTP1, "tls": OPAQUE, OPAQUE: OPAQUE}
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Endpoints that are equal for a request, and how long to wait for one of them."""
+    """Endpoints that are equal for a request, and how long to wait for one of them.
+
+    `by_name`: who dials one of the endpoints by its IP, in the cluster's name, means all of them (DESIGN 3.5).
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     connect_timeout_s: float = 1.0
     failfast_timeout_s: float = 3.0
+    protocol: str = ""
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, TCP, TLS
-from controlplane.graph.protocol import protocol
+from controlplane.graph.protocol import is_opaque, protocol
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ from controlplane.graph.protocol import protocol
 )
 def test_what_the_port_says(app_protocol: str, port_name: str, expected: str) -> None:
     assert protocol(app_protocol, port_name) == expected
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ("80", True),
+        (" 25, 79-81", True),
+        ("81", False),
+        ("", False),
+        ("web,,-,80-", True),
+        ("9" * 5000, False),
+        ("80-79", False),
+    ],
+)
+def test_lists_of_opaque_ports(ports: str, expected: bool) -> None:
+    assert is_opaque(ports, 80) == expected

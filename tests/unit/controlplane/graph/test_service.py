@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controlplane.graph.build import build
-from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, Mesh
+from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, TCP, Mesh
+from controlplane.graph.service import HEADLESS, OPAQUE_PORTS
 from controlplane.model.objects import Object, ServicePort, SlicePort
 from tests.unit.controlplane.graph.shop import (
     addresses,
@@ -92,10 +93,18 @@ def test_the_domain_is_the_clusters() -> None:
     assert list(build(make_snapshot(make_service()), domain="mesh.test").targets) == ["web.shop.svc.mesh.test:80"]
 
 
+def test_ports_that_are_declared_opaque() -> None:
+    service = make_service(
+        "web", ServicePort("grpc", 80), ServicePort("http", 3306), annotations=((OPAQUE_PORTS, "3306"),)
+    )
+    mesh = mesh_of(service)
+    assert [mesh.targets[f"{WEB}:{port}"].protocol for port in (80, 3306)] == [GRPC, TCP]
+
+
 class TestHeadless:
     def test_answers_at_its_port_and_at_any(self) -> None:
         mesh = mesh_of(make_headless(), A, make_slice(make_endpoint(A), service="db"))
-        assert mesh.targets[f"{DB}:80"].headless
+        assert mesh.targets[f"{DB}:80"].by_name
         assert addresses(mesh, f"{DB}:80") == ["10.0.0.1:8080"]
         assert [(item.host, item.port) for item in mesh.hosts[DB].endpoints] == [("10.0.0.1", 0)]
         assert mesh.addresses == {}
@@ -119,6 +128,23 @@ class TestHeadless:
         assert addresses(mesh, f"db-0.{DB}:80") == ["10.0.0.1:8080"]
         assert addresses(mesh, f"db-1.{DB}:80") == []
         assert sorted(mesh.hosts) == [f"db-0.{DB}", f"db-1.{DB}", DB]
+        assert [name for name, target in mesh.targets.items() if target.by_name] == [f"{DB}:80"]
+
+    @pytest.mark.parametrize(
+        ("kind", "wish", "by_name"),
+        [
+            ("deployment", "", True),
+            ("deployment", "exact", False),
+            ("statefulset", "", False),
+            ("statefulset", "balance", True),
+            ("statefulset", "what", False),
+        ],
+    )
+    def test_a_pod_that_is_dialled_in_its_name(self, kind: str, wish: str, by_name: bool) -> None:
+        pod = make_pod("db-0", "10.0.0.1", workload_kind=kind)
+        annotations = ((HEADLESS, wish),) if wish else ()
+        mesh = mesh_of(make_headless(annotations=annotations), pod, make_slice(make_endpoint(pod), service="db"))
+        assert mesh.targets[f"{DB}:80"].by_name == by_name
 
     def test_a_hostname_whose_pod_ends_serves_to_its_end(self) -> None:
         first, second = make_pod("db-0", "10.0.0.1", terminating=True), make_pod("db-1", "10.0.0.2")

@@ -8,6 +8,7 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpPro
 
 from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, TCP, TLS
 from controlplane.translate.cluster import cluster
+from mesh.contract import METADATA
 from tests.unit.controlplane.translate.samples import target
 
 EXPLICIT = "explicit_http_config"
@@ -60,3 +61,10 @@ def test_the_last_policy_is_one_that_every_client_knows() -> None:
 def test_a_mesh_adds_no_limit_of_concurrent_requests() -> None:
     (limits,) = cluster(target()).circuit_breakers.thresholds
     assert limits.max_requests.value == limits.max_connections.value == limits.max_pending_requests.value == 2**32 - 1
+
+
+def test_sidecars_hear_what_a_port_speaks_and_whether_its_name_counts() -> None:
+    fields = cluster(replace(target(), protocol=GRPC, by_name=True)).metadata.filter_metadata[METADATA].fields
+    assert fields["protocol"].string_value == GRPC
+    assert fields["by_name"].bool_value
+    assert not cluster(replace(target(), protocol=DETECT)).HasField("metadata")

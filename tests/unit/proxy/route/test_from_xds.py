@@ -16,6 +16,7 @@ from envoy.extensions.load_balancing_policies.least_request.v3.least_request_pb2
 from envoy.extensions.load_balancing_policies.ring_hash.v3.ring_hash_pb2 import RingHash
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 
 from proxy.route.from_xds import (
     ClusterValue,
@@ -178,6 +179,16 @@ def test_a_cluster_names_its_endpoints() -> None:
         "a", 1.0, "svc"
     )
     assert read_cluster(cluster()) == ClusterValue("a", 5.0, "a")
+
+
+@pytest.mark.parametrize(
+    ("word", "protocol"), [("grpc", "http2"), ("http", "http"), ("tls", "tcp"), ("new", ""), ("", "")]
+)
+def test_a_cluster_says_what_its_port_speaks(word: str, protocol: str) -> None:
+    told = Struct()
+    told.update({"protocol": word, "by_name": True})
+    found = read_cluster(cluster(metadata={"filter_metadata": {"gossamer.mesh": told}}))
+    assert (found.protocol, found.by_name) == (protocol, True)
 
 
 def test_a_cluster_has_its_endpoints_as_names() -> None:
