@@ -1,7 +1,7 @@
 """The sidecar's side of the control plane: which names are wanted, and what is known of them.
 
-Names are subscribed as the pod asks for them; past `MAX_NAMES` one is dropped: the one not asked for the longest, of
-those without a destination if there are any.
+Names are subscribed as the pod asks for them; past `MAX_NAMES` the one that was not asked for the longest is dropped, of
+those without a destination if they are more than half.
 What is known is never lost to a control plane that is away, slow or broken: it is replaced by what comes instead.
 """
 
@@ -84,17 +84,17 @@ class Control:
             self._names[name] = now
             self.tree.want(name)
             if len(self._names) > MAX_NAMES:
-                self._drop_one(name)
+                self._drop_one()
         else:
             self._refused[name] = None
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._settle)
 
-    def _drop_one(self, newest: str) -> None:
-        """Names that lead nowhere go first: who makes names up must not cost the pod those that it uses."""
-        idle = (name for name in self._names if name != newest and self.tree.known(name) is None)
-        victim = next(idle, None) or next(iter(self._names))
+    def _drop_one(self) -> None:
+        """Who makes names up must not cost the pod those that it uses: names that lead nowhere have half of the room."""
+        idle = [name for name in self._names if self.tree.known(name) is None]
+        victim = idle[0] if len(idle) > MAX_NAMES // 2 else next(iter(self._names))
         del self._names[victim]
         self.tree.drop(victim)
 

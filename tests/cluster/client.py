@@ -125,7 +125,7 @@ class Client:
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            if is_used and isinstance(error, ConnectionError | http.client.RemoteDisconnected):
+            if is_used and isinstance(error, ConnectionError | ssl.SSLEOFError | http.client.RemoteDisconnected):
                 return self._exchange(method, path, data, headers)
             raise ConnectionError(f"{method} {path}: {error!r}") from error
 

@@ -83,7 +83,7 @@ async def test_what_was_not_asked_for_the_longest_makes_room() -> None:
     assert {"n0:80", "new:80"} < set(ledger.wanted())
 
 
-async def test_names_that_lead_nowhere_make_room_before_those_in_use() -> None:
+async def test_names_that_lead_nowhere_do_not_drive_out_those_in_use() -> None:
     ledger = Ledger()
     for name in ("old:80", "used:80"):
         ledger.control.want(name, 1.0)
