@@ -1,7 +1,7 @@
 """The sidecar's side of the control plane: which names are wanted, and what is known of them.
 
-Names are subscribed as the pod asks for them; past `MAX_NAMES` the one that was not asked for the longest is dropped, of
-those without a destination if they are more than half.
+Names are subscribed as the pod asks for them; past `MAX_NAMES` the one that was not asked for the longest is dropped,
+of those without a destination if they are more than half.
 What is known is never lost to a control plane that is away, slow or broken: it is replaced by what comes instead.
 """
 
@@ -92,7 +92,7 @@ class Control:
             asyncio.get_running_loop().call_soon(self._settle)
 
     def _drop_one(self) -> None:
-        """Who makes names up must not cost the pod those that it uses: names that lead nowhere have half of the room."""
+        """Who makes names up must not cost the pod those that it uses: such names have half of the room."""
         idle = [name for name in self._names if self.tree.known(name) is None]
         victim = idle[0] if len(idle) > MAX_NAMES // 2 else next(iter(self._names))
         del self._names[victim]
