@@ -12,6 +12,10 @@ import sys
 def main() -> int:
     """Run the command line of this process; the result is its exit code: 0, 1 (failed), 2 (usage)."""
     arguments = sys.argv[1:]
+    if arguments[:2] == ["proxy", "init"]:
+        from proxy.init.main import main as run_init
+
+        return run_init(arguments[2:])
     if arguments[:1] == ["proxy"]:
         from proxy.main import main as run_proxy
 

@@ -7,6 +7,9 @@ INBOUND_PORT = 4143
 ADMIN_PORT = 4191
 XDS_PORT = 4150
 
+# The user whose connections are not intercepted: the sidecar's own.
+PROXY_UID = 2102
+
 # How a meshed pod is known, and where its settings are.
 PROXY_CONTAINER = "gossamer-proxy"
 OUR_ANNOTATIONS = "config.gossamer.mesh/"

@@ -1,0 +1,118 @@
+"""What is intercepted and what is left alone, read from the text that people give in options and annotations.
+
+Ports and subnets are kept sorted and merged, so that the same wish always makes the same rules. What cannot be meant
+is a ConfigError of one sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+
+from mesh.contract import ADMIN_PORT, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID
+from proxy.errors import ConfigError
+
+PORT_MAX = 65535
+ID_MAX = 2**32 - 2  # the last one means "none" to the kernel
+_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_SHOWN_MAX = 60
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Ports from `first` to `last`, both of them included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One pod's interception."""
+
+    proxy_uid: int = PROXY_UID
+    proxy_gid: int | None = None
+    outbound_port: int = OUTBOUND_PORT
+    inbound_port: int = INBOUND_PORT
+    admin_port: int = ADMIN_PORT
+    skip_inbound_ports: tuple[PortRange, ...] = ()
+    skip_outbound_ports: tuple[PortRange, ...] = ()
+    skip_ipv4_subnets: tuple[IPv4Network, ...] = ()
+    skip_ipv6_subnets: tuple[IPv6Network, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({self.outbound_port, self.inbound_port, self.admin_port}) < 3:
+            raise ConfigError("the outbound, inbound and admin ports of the proxy must be three different ports")
+
+
+def parse_number(text: str, option: str, last: int) -> int:
+    """A number from 1: nothing can call port 0, and with uid 0 all that root sends would be left alone."""
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= last:
+        raise ConfigError(f"{option} is a number from 1 to {last}, not {show(text)}")
+    return int(text)
+
+
+def parse_ports(text: str, option: str) -> tuple[PortRange, ...]:
+    """`25,8000-8100`: numbers and ranges, both ends included."""
+    return merge(parse_range(item, option) for item in split(text))
+
+
+def parse_range(item: str, option: str) -> PortRange:
+    first, dash, last = (part.strip() for part in item.partition("-"))
+    try:
+        found = PortRange(
+            parse_number(first, option, PORT_MAX), parse_number(last if dash else first, option, PORT_MAX)
+        )
+    except ConfigError:
+        raise ConfigError(
+            f"{option} takes ports from 1 to {PORT_MAX} and ranges such as 8000-8100, commas between, not {show(item)}"
+        ) from None
+    if found.first > found.last:
+        raise ConfigError(f"{option}: a range begins with its lower port, so write {found.last}-{found.first}")
+    return found
+
+
+def merge(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The same ports as few ranges, in order."""
+    merged: list[PortRange] = []
+    for found in sorted(ranges):
+        if merged and found.first <= merged[-1].last + 1:
+            found = PortRange(merged[-1].first, max(merged.pop().last, found.last))
+        merged.append(found)
+    return tuple(merged)
+
+
+def parse_subnets(text: str, option: str) -> tuple[tuple[IPv4Network, ...], tuple[IPv6Network, ...]]:
+    """`10.0.0.0/8,fd00::/8`, by family; a lone address is a subnet of one."""
+    ipv4: list[IPv4Network] = []
+    ipv6: list[IPv6Network] = []
+    for item in split(text):
+        network = parse_subnet(item, option)
+        if isinstance(network, IPv4Network):
+            ipv4.append(network)
+        else:
+            ipv6.append(network)
+    return tuple(collapse_addresses(ipv4)), tuple(collapse_addresses(ipv6))
+
+
+def parse_subnet(item: str, option: str) -> IPv4Network | IPv6Network:
+    try:
+        if "%" in item:  # a scope, which only means something on a link
+            raise ValueError(item)
+        return ip_network(item, strict=False)
+    except ValueError:
+        raise ConfigError(
+            f"{option} takes subnets such as 10.0.0.0/8 or fd00::/8, commas between, not {show(item)}"
+        ) from None
+
+
+def split(text: str) -> Iterator[str]:
+    """The items between commas. One comma too many is no item, as in an annotation that a template filled."""
+    return (item.strip() for item in text.split(",") if item.strip())
+
+
+def show(text: str) -> str:
+    """What was given, short and printable, for an error message of one line."""
+    return ascii(text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "...")
