@@ -8,7 +8,9 @@ on, and finish what they have.
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import random
 from time import monotonic
+from zlib import crc32
 
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.p2c import Balancer
@@ -18,6 +20,8 @@ from proxy.relay.cluster import Cluster
 from proxy.relay.link import Carrier, Link
 from proxy.route import model
 
+# Of a larger cluster each sidecar uses so many, others than its neighbours do.
+MAX_ENDPOINTS = 1_000
 # A connection beyond the first that a burst needed is closed after this long without a stream.
 _SURPLUS_S = 60.0
 
@@ -25,7 +29,9 @@ _SURPLUS_S = 60.0
 class Clusters:
     """One per direction. `dial` asks `net` for a connection; `changed` is called when names were resolved anew."""
 
-    def __init__(self, dial: Callable[[Link], None], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, dial: Callable[[Link], None], changed: Callable[[], None], random: Callable[[], float] = random
+    ) -> None:
         self.dial = dial
         self.changed = changed
         self.by_name: dict[str, Cluster] = {}
@@ -33,6 +39,7 @@ class Clusters:
         self.names = Names(self._resolved)
         self.refresh_s = self.names.refresh_s
         self._hosts: dict[str, frozenset[str]] = {}
+        self._salt = int(random() * 2**32)
         # Surplus connections: the id of their next stream, and since when it has been that with none open.
         self._surplus: dict[Carrier, tuple[int, float]] = {}
 
@@ -103,7 +110,7 @@ class Clusters:
         known = {endpoint.address: endpoint for endpoint in cluster.balancer.endpoints}
         found: list[Endpoint] = []
         unanswered = False
-        for target in wish.endpoints:
+        for target in choose(wish.endpoints, self._salt):
             addresses = self.names.addresses(target.host)
             unanswered = unanswered or addresses is None
             for address in addresses or ():
@@ -149,3 +156,11 @@ class Clusters:
             for name, cluster in self.by_name.items()
             for endpoint in cluster.balancer.endpoints
         ]
+
+
+def choose(endpoints: tuple[model.Endpoint, ...], salt: int) -> tuple[model.Endpoint, ...]:
+    """Those to use: all, or of too many a part that changes as little as they do (rendezvous hashing)."""
+    if len(endpoints) <= MAX_ENDPOINTS:
+        return endpoints
+    ranked = sorted(endpoints, key=lambda endpoint: crc32(str(endpoint).encode(), salt))
+    return tuple(ranked[:MAX_ENDPOINTS])

@@ -17,7 +17,7 @@ from proxy.balance.p2c import Balancer
 from proxy.clusters import Clusters
 from proxy.relay.cluster import Cluster
 from proxy.relay.exchange import Exchange
-from proxy.relay.failure import UNKNOWN_DESTINATION
+from proxy.relay.failure import NO_CONTROL_PLANE, UNKNOWN_DESTINATION, Failure
 from proxy.relay.relay import TICK_S, Relay
 from proxy.route import model
 from proxy.route.match import MAX_NAME_BYTES, split_authority
@@ -46,6 +46,9 @@ class Source(Protocol):
 
     def is_missing(self, name: str) -> bool:
         """Whether the control plane has said that there is no such destination."""
+
+    def forget_unused(self, now: float) -> None:
+        """Drop what nobody has wanted for long."""
 
 
 class Known:
@@ -107,21 +110,21 @@ class Destinations:
         if cluster is not None:
             return cluster
         if self.source.is_missing(name):
-            return self._make_unknown(name, "the control plane says that there is none")
+            return self._make_unknown(name, UNKNOWN_DESTINATION, "the control plane says that there is none")
         now = self.clock()
         if len(self.awaited) >= MAX_AWAITED:
             # Nobody waits for those that are late.
             self.awaited = {other: late for other, late in self.awaited.items() if not late.fails_fast(now)}
         if len(self.awaited) >= MAX_AWAITED:
-            return self._make_unknown(name, "too many names are asked for at a time")
-        cluster = self.awaited[name] = self._make_unknown(name, self._why_unanswered())
+            return self._make_unknown(name, NO_CONTROL_PLANE, "too many names are asked for at a time")
+        cluster = self.awaited[name] = self._make_unknown(name, NO_CONTROL_PLANE, self._why_unanswered())
         cluster.failfast_s = ANSWER_S
         cluster.deserted_since_s = now
         return cluster
 
-    def _make_unknown(self, name: str, reason: str) -> Cluster:
+    def _make_unknown(self, name: str, failure: Failure, reason: str) -> Cluster:
         """One that fails at once, for this reason."""
-        cluster = Cluster(name, self._nobody, 0.0, 0.0, UNKNOWN_DESTINATION)
+        cluster = Cluster(name, self._nobody, 0.0, 0.0, failure)
         cluster.waiting = self.waiting
         cluster.last_error = reason
         return cluster
@@ -178,6 +181,7 @@ class Destinations:
         for name, known in self.known.items():
             if any(cluster.name in used for cluster in known.value.clusters):
                 self.source.want(name, now)
+        self.source.forget_unused(now)
         reason = self._why_unanswered()
         for cluster in self.awaited.values():
             cluster.last_error = reason

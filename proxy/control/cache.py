@@ -2,13 +2,14 @@
 
 The file is one line of format, a SHA-256, then messages: the namespace, and each resource as a DeltaDiscoveryResponse.
 It is replaced as a whole, is readable by its owner alone, and is only ever a beginning: what does not fit is ignored,
-and the control plane has the last word, to which the versions are named.
+and the control plane has the last word: a version is only named to it where it is the hash of what is here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 
 from proxy.control.framing import Deframer, FramingError, encode_message
@@ -17,6 +18,7 @@ from proxy.control.wire import decode_response, encode_response
 from proxy.route.message import XdsError
 
 MAX_BYTES = 64 * 1024 * 1024
+MAX_RESOURCES = 20_000
 _FORMAT = b"gossamer xds cache 1\n"
 _DIGEST_BYTES = 32
 
@@ -54,7 +56,7 @@ def open_private(path: str, flags: int) -> int:
 def read_cache(path: str, namespace: str) -> list[Resource]:
     """What was kept; nothing where there is no file. CacheError where it cannot be used."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_own) as file:
             data = file.read(MAX_BYTES + 1024)
     except FileNotFoundError:
         return []
@@ -69,11 +71,32 @@ def read_cache(path: str, namespace: str) -> list[Resource]:
     return read_payload(payload, namespace)
 
 
+def open_own(path: str, flags: int) -> int:
+    """A file that nobody else can have written, and that can be read without waiting."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and is_own(status)):
+        return descriptor
+    os.close(descriptor)
+    raise CacheError("it is no file of this user's that others cannot write")
+
+
+def is_own(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def is_sound(resource: Resource) -> bool:
+    """Whether the version is the body's hash, as our control plane makes it: then equal versions mean equal bodies."""
+    return hashlib.sha256(resource.body).hexdigest()[:16] == resource.version
+
+
 def read_payload(payload: bytes, namespace: str) -> list[Resource]:
     try:
         owner, *messages = Deframer().feed(payload)
         if owner != namespace.encode():
             raise CacheError("it is of another namespace")
+        if len(messages) > MAX_RESOURCES:
+            raise CacheError(f"it holds more than {MAX_RESOURCES} resources")
         return [resource for message in messages for resource in decode_response(message).resources]
     except (FramingError, XdsError, ValueError):
         raise CacheError("it is damaged") from None

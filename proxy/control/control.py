@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 
-from proxy.control.cache import read_cache, write_cache
+from proxy.control.cache import is_sound, read_cache, write_cache
 from proxy.control.conversation import Conversation, Counters
 from proxy.control.delta import Delta
 from proxy.control.dial import DialError, dial
@@ -25,6 +25,7 @@ from proxy.route.model import Address, Destination
 
 MAX_NAMES = 1_000
 MAX_NAME_CHARS = 300
+UNUSED_S = 600.0
 _NAME = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 30.0
@@ -87,6 +88,9 @@ class Control:
                 self._drop_one()
         else:
             self._refused[name] = None
+        self._schedule()
+
+    def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._settle)
@@ -97,6 +101,16 @@ class Control:
         victim = idle[0] if len(idle) > MAX_NAMES // 2 else next(iter(self._names))
         del self._names[victim]
         self.tree.drop(victim)
+
+    def forget_unused(self, now: float) -> None:
+        """Drop what has not been wanted for long: its endpoints need no connections any more."""
+        while self._names:
+            name, wanted_s = next(iter(self._names.items()))
+            if now - wanted_s < UNUSED_S:
+                return
+            del self._names[name]
+            self.tree.drop(name)
+            self._schedule()
 
     def known(self, name: str) -> Destination | None:
         return self.tree.known(name)
@@ -217,7 +231,7 @@ class Control:
             for resource in [resource for resource in resources if resource.type_url == type_url]:
                 if type_url == LISTENER and len(self._names) < MAX_NAMES:
                     self.want(resource.name, now)
-                if self.delta.wants(type_url, resource.name) and not self.tree.put(resource):
+                if self.delta.wants(type_url, resource.name) and not self.tree.put(resource) and is_sound(resource):
                     self.delta.restore(type_url, resource.name, resource.version)
             # What these lead to is wanted from here on.
             self._settle()

@@ -31,6 +31,8 @@ from proxy.route.model import Cluster, Destination, Endpoint, Route
 
 Key = tuple[str, str]  # type URL and name
 Change = tuple[str, Destination | None]
+# About 10,000 endpoints. What is larger would stop the traffic while it is read.
+MAX_BODY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Tree:
 
     def put(self, resource: Resource) -> str:
         """Take a value that is wanted; what is wrong with it, or ''."""
+        if len(resource.body) > MAX_BODY_BYTES:
+            return f"{len(resource.body)} bytes are above {MAX_BODY_BYTES}"
         try:
             self._readers[resource.type_url](resource.name, resource.body)
         except XdsError as error:

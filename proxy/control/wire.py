@@ -16,7 +16,10 @@ from mesh.version import VERSION
 from proxy.control.messages import Node, Request, Resource, Response
 from proxy.route.message import XdsError
 
+MAX_FIELDS = 10_000
 _INVALID_ARGUMENT = 3
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_FIXED_BYTES = {1: 8, 5: 4}
 
 
 def encode_request(request: Request, node: Node | None) -> bytes:
@@ -43,6 +46,8 @@ def encode_request(request: Request, node: Node | None) -> bytes:
 def decode_response(data: bytes) -> Response:
     """XdsError where the bytes are no DeltaDiscoveryResponse."""
     message = DeltaDiscoveryResponse()
+    if has_more_fields(data, MAX_FIELDS):
+        raise XdsError(f"more than {MAX_FIELDS} resources at a time")
     try:
         message.ParseFromString(data)
     except DecodeError as error:
@@ -52,6 +57,41 @@ def decode_response(data: bytes) -> Response:
         for resource in message.resources
     ]
     return Response(message.type_url, message.nonce, tuple(resources), tuple(message.removed_resources))
+
+
+def has_more_fields(data: bytes, most: int) -> bool:
+    """Whether a message has more fields than that, before they are made into objects fifty times their size.
+
+    Stops at whatever is malformed, for the parser to refuse (protobuf's "Encoding": a varint of number and wire type).
+    """
+    at = 0
+    for _ in range(most):
+        tag, at = read_varint(data, at)
+        kind = tag & 7
+        if kind == _LENGTH_DELIMITED:
+            size, at = read_varint(data, at)
+            at += size
+        elif kind == _VARINT:
+            _, at = read_varint(data, at)
+        else:
+            at += _FIXED_BYTES.get(kind, len(data))
+        if at >= len(data):
+            return False
+    return True
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number, and where the next one begins; past the end where it is malformed."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    return 0, len(data)
 
 
 def encode_response(type_url: str, resources: Iterable[Resource]) -> bytes:

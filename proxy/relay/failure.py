@@ -31,6 +31,7 @@ TIMEOUT = Failure("timeout", 504, 4, "the route's timeout passed")
 OVERLOAD = Failure("overload", 503, 14, "too many requests wait for an endpoint")
 NO_ROUTE = Failure("no-route", 404, 12, "no route matches the request's authority and path")
 UNKNOWN_DESTINATION = Failure("unknown-destination", 404, 12, "the destination is not known")
+NO_CONTROL_PLANE = Failure("no-control-plane", 503, 14, "the control plane has not said where this destination is")
 HEADERS_TOO_LARGE = Failure("headers-too-large", 431, 8, "the request's headers exceed the limit")
 
 FAILURES = (
@@ -41,6 +42,7 @@ FAILURES = (
     OVERLOAD,
     NO_ROUTE,
     UNKNOWN_DESTINATION,
+    NO_CONTROL_PLANE,
     HEADERS_TOO_LARGE,
 )
 

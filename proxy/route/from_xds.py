@@ -23,11 +23,13 @@ from proxy.route import model
 from proxy.route.assignment import read_endpoints, read_flag, read_localities, read_text
 from proxy.route.message import XdsError, parse, quote, read_seconds, refuse_others, require_ads
 from proxy.route.pattern import PatternError
-from proxy.route.regex import Regex
+from proxy.route.regex import compile_regex
 
 __all__ = ["ClusterValue", "ListenerValue", "RouteTable", "XdsError", "read_cluster", "read_endpoints", "read_listener"]
 __all__ += ["read_routes"]
 
+MAX_ROUTES = 1_000
+MAX_PATTERN_BYTES = 3_000
 _DEFAULT_TIMEOUT_S = 15.0  # what xDS says of a route without a timeout
 _DEFAULT_CONNECT_TIMEOUT_S = 5.0  # and of a cluster
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
@@ -129,7 +131,17 @@ def read_table(configuration: RouteConfiguration) -> RouteTable:
             raise XdsError(f"a domain of virtual host {quote(host.name)} belongs to another one too")
         seen.update(domains)
         routes += read_host(host, domains)
+        if len(routes) > MAX_ROUTES:
+            raise XdsError(f"more than {MAX_ROUTES} routes")
+        check_patterns(routes)
     return RouteTable(configuration.name, tuple(routes))
+
+
+def check_patterns(routes: list[model.Route]) -> None:
+    """Many patterns, each of them allowed, would stop the traffic while they are made ready, and at each new path."""
+    patterns = {route.path.value for route in routes if route.path.kind == model.REGEX}
+    if sum(compile_regex(pattern).size for pattern in patterns) > MAX_PATTERN_BYTES:
+        raise XdsError(f"its patterns are too large: all together they may look at {MAX_PATTERN_BYTES} bytes")
 
 
 def read_domains(host: VirtualHost) -> tuple[str, ...]:
@@ -176,7 +188,7 @@ def read_match(match: RouteMatch, where: str) -> model.PathMatch:
     if kind != "safe_regex":
         raise XdsError(f"{where} matches no path")
     try:
-        Regex(match.safe_regex.regex)
+        compile_regex(match.safe_regex.regex)
     except PatternError as error:
         raise XdsError(f"{where}: the pattern {quote(match.safe_regex.regex)} cannot be used: {error}") from None
     return model.PathMatch(model.REGEX, match.safe_regex.regex)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from proxy.route.match import MAX_NAME_BYTES, split_authority
 from proxy.route.model import EXACT, PREFIX, Route
-from proxy.route.regex import Regex
+from proxy.route.regex import compile_regex
 
 
 class Entry:
@@ -22,7 +22,7 @@ class Entry:
         self.route = route
         self._kind = route.path.kind
         self._value = route.path.value.encode()
-        self._regex = Regex(route.path.value) if self._kind not in (EXACT, PREFIX) else None
+        self._regex = compile_regex(route.path.value) if self._kind not in (EXACT, PREFIX) else None
 
     def matches(self, path: bytes) -> bool:
         if self._regex is not None:

@@ -8,6 +8,8 @@ A pattern always matches the whole text, byte by byte; `\\d`, `\\s` and `\\w` ar
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from proxy.route.pattern import Node, Parser, PatternError
 
 MAX_NODES = 300  # of one pattern, its counted repetitions written out
@@ -90,14 +92,15 @@ def positions(members: int) -> list[int]:
 
 
 class Regex:
-    """One pattern, ready to match."""
+    """One pattern, ready to match; `size` is how many bytes of a text it looks at, all repetitions written out."""
 
-    __slots__ = ("_accepts", "_empty", "_first", "_follow", "_last", "_moves")
+    __slots__ = ("_accepts", "_empty", "_first", "_follow", "_last", "_moves", "size")
 
     def __init__(self, pattern: str) -> None:
         automaton = Automaton()
         self._empty, self._first, self._last = automaton.add(Parser(pattern).parse())
         self._accepts = automaton.accepts
+        self.size = len(automaton.accepts)
         self._follow = automaton.follow
         self._moves: dict[int, dict[int, int]] = {}  # by what may come next, then by byte: the positions then reached
 
@@ -128,3 +131,9 @@ class Regex:
             for position in positions(reached):
                 candidates |= self._follow[position]
         return sum(1 << position for position in positions(candidates) if self._accepts[position] >> byte & 1)
+
+
+@lru_cache(maxsize=1024)
+def compile_regex(pattern: str) -> Regex:
+    """Whoever checks a pattern and whoever matches with it share the work."""
+    return Regex(pattern)

@@ -6,6 +6,7 @@ It is no control plane: it serves the resources it is given, counts what it is a
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
@@ -34,14 +35,12 @@ class Ads(AggregatedDiscoveryServiceServicer):
         self.port = 0
         self._server: Any = None
         self._news: list[asyncio.Event] = []
-        self._versions = 0
 
     # ---- what it serves
 
     def put(self, type_url: str, name: str, message: Message | bytes) -> None:
-        self._versions += 1
         body = message if isinstance(message, bytes) else message.SerializeToString(deterministic=True)
-        self.resources[type_url][name] = (f"v{self._versions}", body)
+        self.resources[type_url][name] = (hashlib.sha256(body).hexdigest()[:16], body)
         self._tell()
 
     def remove(self, type_url: str, name: str) -> None:

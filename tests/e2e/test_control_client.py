@@ -204,7 +204,7 @@ async def test_another_replica_sends_nothing_that_is_here() -> None:
             await second.stop()
 
 
-async def test_a_server_with_nothing_to_say_is_a_good_one(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_server_with_nothing_to_say_is_a_good_one(capfd: pytest.CaptureFixture[str]) -> None:
     async with Ads() as ads, run(ads.port) as sidecar:
         await known(sidecar, ads)
         await until(lambda: sidecar.control.last_error, "a vain attempt")
@@ -212,7 +212,7 @@ async def test_a_server_with_nothing_to_say_is_a_good_one(capsys: pytest.Capture
         await ads.start(ads.port)
         await until(lambda: sidecar.control.connected and not sidecar.control.last_error, "the good news")
         assert ads.sent == []
-        assert capsys.readouterr().err.count(": connected") == 1
+        assert capfd.readouterr().err.count(": connected") == 1
 
 
 async def test_what_was_removed_and_what_was_changed_while_away() -> None:
@@ -385,7 +385,7 @@ async def test_a_restarted_sidecar_serves_without_the_control_plane(tmp_path: Pa
 
 
 async def test_a_cache_that_cannot_be_used_is_ignored_with_a_word(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cache = tmp_path / "xds"
     async with Ads() as ads:
@@ -393,16 +393,16 @@ async def test_a_cache_that_cannot_be_used_is_ignored_with_a_word(
         async with run(ads.port, cache_path=str(cache)) as sidecar:
             sidecar.want(N)
             await until(lambda: cache.exists() and N.encode() in cache.read_bytes(), "the cache")
-        capsys.readouterr()
+        capfd.readouterr()
         async with run(ads.port, cache_path=str(cache), namespace="other") as sidecar:
             await until(lambda: sidecar.control.connected, "the connection")
             assert sidecar.changes == []
-        assert capsys.readouterr().err.count("another namespace") == 1
+        assert capfd.readouterr().err.count("another namespace") == 1
         cache.write_bytes(cache.read_bytes()[:-1])
         async with run(ads.port, cache_path=str(cache)) as sidecar:
             sidecar.want(N)
             await until(lambda: sidecar.hosts() == ["10.0.0.1"], "the destination from the server")
-            assert capsys.readouterr().err.count("is damaged") == 1
+            assert capfd.readouterr().err.count("is damaged") == 1
             await until(lambda: N.encode() in cache.read_bytes(), "the mended cache")
 
 
@@ -415,7 +415,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_cache_that_cannot_be_written_is_mentioned_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     err = ""
     async with Ads() as ads, run(ads.port, cache_path=str(tmp_path / "no" / "xds")) as sidecar:
@@ -425,7 +425,7 @@ async def test_a_cache_that_cannot_be_written_is_mentioned_once(
             ads.put(ENDPOINTS, N, make_endpoints(N, address))
             await until(lambda host=address[0]: sidecar.hosts() == [host], "a change")
             await asyncio.sleep(0.1)
-            err += capsys.readouterr().err
+            err += capfd.readouterr().err
         assert err.count("cannot be written") == 1
         (tmp_path / "no").mkdir()
         ads.put(ENDPOINTS, N, make_endpoints(N, B))

@@ -29,6 +29,9 @@ class ControlPlane:
     def is_missing(self, name: str) -> bool:
         return name in self.missing
 
+    def forget_unused(self, now: float) -> None:
+        """Nothing is old enough here."""
+
     def tell(self, name: str, *ports: int, cluster: str = "", routes: tuple[Route, ...] = ()) -> None:
         """There is such a destination: one cluster with endpoints at these ports, unless `routes` name others."""
         self.missing.discard(name)

@@ -13,6 +13,8 @@ from tests.playbook.mesh import MeshStage, answer, to
 from tests.playbook.stage import Wire
 from tests.playbook.voice import GET_REQUEST, GRPC_REQUEST
 
+UNSAID = "the control plane has not said where this destination is"
+
 
 @pytest.fixture
 def stage() -> Iterator[MeshStage]:
@@ -88,10 +90,10 @@ def test_after_250_ms_without_an_answer_it_fails(stage: MeshStage) -> None:
     assert not down.hear("HEADERS")
     stage.advance(0.2)
     status, message = failure(down, grpc)
-    assert status == "12"
-    assert message == "gossamer: the destination is not known: voting:8080 (the control plane has not answered)"
-    assert down.hear("HEADERS", http)[0].header(":status") == "404"
-    assert stage.failures() == {"unknown-destination": 2}
+    assert status == "14"
+    assert message == f"gossamer: {UNSAID}: voting:8080 (the control plane has not answered)"
+    assert down.hear("HEADERS", http)[0].header(":status") == "503"
+    assert stage.failures() == {"no-control-plane": 2}
 
 
 def test_while_there_is_no_answer_the_next_ones_do_not_wait(stage: MeshStage) -> None:
@@ -102,7 +104,7 @@ def test_while_there_is_no_answer_the_next_ones_do_not_wait(stage: MeshStage) ->
     stage.advance(1)
     two = stage.call(down, "voting:8080")
     reason = "the control plane cannot be reached: connection refused"
-    assert failure(down, two) == ("12", f"gossamer: the destination is not known: voting:8080 ({reason})")
+    assert failure(down, two) == ("14", f"gossamer: {UNSAID}: voting:8080 ({reason})")
 
 
 def test_an_answer_that_comes_late_serves_the_next_request(stage: MeshStage) -> None:
@@ -200,7 +202,7 @@ def test_those_who_wait_are_bounded_over_all_names(stage: MeshStage) -> None:
     assert len(stage.destinations.waiting) == MAX_WAITING
     assert stage.failures() == {"overload": 100}
     stage.advance(0.4)
-    assert stage.failures() == {"overload": 100, "unknown-destination": 1_000}
+    assert stage.failures() == {"overload": 100, "no-control-plane": 1_000}
 
 
 def test_the_route_s_timeout_counts_from_the_beginning(stage: MeshStage) -> None:

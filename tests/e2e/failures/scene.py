@@ -63,7 +63,7 @@ async def first_answer(channel: Channel) -> str:
             try:
                 return await ask(channel)
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED):
                     raise
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from proxy.balance.endpoint import Endpoint
-from proxy.clusters import Clusters
+from proxy.clusters import MAX_ENDPOINTS, Clusters, choose
 from proxy.relay.link import Link
 from proxy.route import model
 
@@ -100,3 +100,13 @@ def test_two_names_may_have_one_address() -> None:
     bench.answer("www.example", "10.0.0.3")
     assert set(bench.endpoints()) == {"10.0.0.3"}
     assert bench.dialled == ["10.0.0.3"]
+
+
+def test_of_a_very_large_cluster_a_steady_part_is_used() -> None:
+    endpoints = tuple(model.Endpoint(f"10.0.{number // 250}.{number % 250}", 80) for number in range(2 * MAX_ENDPOINTS))
+    chosen = choose(endpoints, 7)
+    assert len(set(chosen)) == MAX_ENDPOINTS
+    assert set(choose(endpoints[::-1], 7)) == set(chosen)
+    assert len(set(chosen) & set(choose(endpoints[10:], 7))) >= MAX_ENDPOINTS - 10
+    assert set(choose(endpoints, 8)) != set(chosen)
+    assert choose(endpoints[:MAX_ENDPOINTS], 7) == endpoints[:MAX_ENDPOINTS]

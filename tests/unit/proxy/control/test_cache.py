@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from proxy.control.cache import CacheError, read_cache, write_cache
+from proxy.control.cache import MAX_RESOURCES, CacheError, is_sound, read_cache, write_cache
 from proxy.control.messages import CLUSTER, LISTENER, Resource
 
 RESOURCES = [Resource("a", "1", LISTENER, b"one"), Resource("b", "2", CLUSTER, b"x" * 100_000)]
@@ -97,3 +98,37 @@ def test_a_failure_keeps_the_old_file(path: str, monkeypatch: pytest.MonkeyPatch
         write_cache(path, "ns", RESOURCES)
     monkeypatch.undo()
     assert read_cache(path, "ns") == RESOURCES
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(path: str) -> None:
+    os.mkfifo(path)
+    with pytest.raises(CacheError, match="no file of this user"):
+        read_cache(path, "ns")
+
+
+def test_a_file_that_others_may_write(path: str) -> None:
+    write_cache(path, "ns", RESOURCES)
+    os.chmod(path, 0o620)
+    with pytest.raises(CacheError, match="others cannot write"):
+        read_cache(path, "ns")
+
+
+def test_a_link_in_its_place(path: str) -> None:
+    write_cache(path, "ns", RESOURCES)
+    os.rename(path, path + ".real")
+    os.symlink(path + ".real", path)
+    with pytest.raises(CacheError):
+        read_cache(path, "ns")
+
+
+def test_more_than_a_sidecar_can_have_asked_for(path: str) -> None:
+    write_cache(path, "ns", [Resource("a", "1", LISTENER, b"")] * (MAX_RESOURCES + 1))
+    with pytest.raises(CacheError, match="more than"):
+        read_cache(path, "ns")
+
+
+def test_a_version_counts_only_as_the_hash_of_its_body() -> None:
+    version = hashlib.sha256(b"body").hexdigest()[:16]
+    assert is_sound(Resource("a", version, LISTENER, b"body"))
+    assert not is_sound(Resource("a", version, LISTENER, b"other"))
+    assert not is_sound(Resource("a", "", LISTENER, b"body"))

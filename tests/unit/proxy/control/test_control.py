@@ -8,7 +8,7 @@ import random
 import pytest
 
 from proxy.control import Control, Node
-from proxy.control.control import MAX_NAMES, is_name
+from proxy.control.control import MAX_NAMES, UNUSED_S, is_name
 from proxy.control.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTE
 from proxy.route.model import Address, Destination
 from tests.unit.proxy.control.resources import make_cluster, make_endpoints, make_listener, make_resource, make_routes
@@ -101,6 +101,16 @@ async def test_names_that_lead_nowhere_do_not_drive_out_those_in_use() -> None:
     assert ledger.control.known("used:80") is not None
 
 
+async def test_what_is_not_used_any_more_is_forgotten() -> None:
+    ledger = Ledger()
+    ledger.control.want("old:80", 1.0)
+    ledger.control.want("used:80", 2.0)
+    ledger.control.forget_unused(1.0 + UNUSED_S)
+    await asyncio.sleep(0)
+    assert ledger.changes == [("old:80", None)]
+    assert ledger.wanted() == ["used:80"]
+
+
 async def test_ten_times_as_many_names_leave_no_more_behind() -> None:
     ledger = Ledger()
     for index in range(10 * MAX_NAMES):
@@ -115,14 +125,14 @@ async def test_ten_times_as_many_names_leave_no_more_behind() -> None:
     assert sum(len(request.unsubscribe) for request in requests) == MAX_NAMES
 
 
-async def test_a_fault_of_the_listener_does_not_reach_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_fault_of_the_listener_does_not_reach_the_others(capfd: pytest.CaptureFixture[str]) -> None:
     ledger = Ledger()
     for name in ("fault:1", "other:1"):
         ledger.control.want(name, 1.0)
         ledger.control.tree.remove(LISTENER, name)
     await asyncio.sleep(0)
     assert ledger.changes == [("fault:1", None), ("other:1", None)]
-    assert "whatever the proxy may do wrong" in capsys.readouterr().err
+    assert "whatever the proxy may do wrong" in capfd.readouterr().err
 
 
 async def test_before_any_contact() -> None:

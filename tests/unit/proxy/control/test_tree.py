@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from proxy.control.delta import Delta
 from proxy.control.messages import CLUSTER, ENDPOINTS, LISTENER, ROUTE
-from proxy.control.tree import Tree
+from proxy.control.tree import MAX_BODY_BYTES, Tree
 from proxy.route.model import Destination
 from tests.unit.proxy.control.resources import (
     make_cluster,
@@ -269,3 +269,9 @@ def test_good_is_what_is_in_force() -> None:
     garden.tree.remove(LISTENER, "n")
     garden.settle()
     assert garden.tree.good == {}
+
+
+def test_what_is_too_large_is_refused_unread() -> None:
+    garden = Garden()
+    garden.tree.want("voting")
+    assert "are above" in garden.tree.put(make_resource(LISTENER, "voting", "1", b"x" * (MAX_BODY_BYTES + 1)))

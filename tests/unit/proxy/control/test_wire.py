@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mesh.version import VERSION
 from proxy.control.messages import CLUSTER, Node, Request, Resource
-from proxy.control.wire import decode_response, encode_request, encode_response
+from proxy.control.wire import MAX_FIELDS, decode_response, encode_request, encode_response, has_more_fields
 from proxy.route.message import XdsError
 
 NODE = Node("pod.ns", "ns", "zone-a", "node-1")
@@ -52,3 +54,21 @@ def test_a_response() -> None:
 def test_what_is_no_response() -> None:
     with pytest.raises(XdsError, match="no DeltaDiscoveryResponse"):
         decode_response(b"\xff\xff\xff")
+
+
+def test_more_resources_than_anybody_asks_for_are_refused_before_they_are_made() -> None:
+    most = b"\x12\x00" * MAX_FIELDS
+    assert len(decode_response(most).resources) == MAX_FIELDS
+    with pytest.raises(XdsError, match="more than"):
+        decode_response(most + b"\x12\x00")
+
+
+@pytest.mark.parametrize("kind", [b"\x08\x80\x01", b"\x09" + b"x" * 8, b"\x0d" + b"x" * 4, b"\x12\x02ab"])
+def test_fields_of_every_kind_are_counted(kind: bytes) -> None:
+    assert not has_more_fields(kind * 5, 5)
+    assert has_more_fields(kind * 6, 5)
+
+
+@given(st.binary(max_size=200))
+def test_the_count_ends_on_any_bytes(data: bytes) -> None:
+    has_more_fields(data, 1_000)

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from proxy.route.from_xds import (
+    MAX_ROUTES,
     ClusterValue,
     ListenerValue,
     RouteTable,
@@ -168,6 +169,23 @@ ROUTE = {"match": {"prefix": ""}, "route": TO_A}
 def test_routes_that_are_refused(body: bytes, problem: str) -> None:
     with pytest.raises(XdsError, match=problem):
         read_routes(body)
+
+
+def test_more_routes_than_a_sidecar_should_look_through() -> None:
+    route = {"match": {"prefix": ""}, "route": TO_A}
+    assert len(read_routes(table(*[route] * MAX_ROUTES)).routes) == MAX_ROUTES
+    with pytest.raises(XdsError, match="more than 1000 routes"):
+        read_routes(table(*[route] * (MAX_ROUTES + 1)))
+
+
+def test_patterns_are_bounded_all_together() -> None:
+    def some(count: int) -> bytes:
+        patterns = [f"/{number:03}" + ".?" * 100 for number in range(count)]
+        return table(*[{"match": {"safe_regex": {"regex": pattern}}, "route": TO_A} for pattern in patterns])
+
+    assert len(read_routes(some(10)).routes) == 10
+    with pytest.raises(XdsError, match="patterns are too large"):
+        read_routes(some(40))
 
 
 # ---- clusters
