@@ -10,6 +10,7 @@ import signal
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.forms import find_stale, find_uncompiled, use_source
 from tests.requirement import IS_CI, require
@@ -18,6 +19,10 @@ from tests.survivors import find_survivors, mark_session
 __all__ = ["require"]
 
 pytest_plugins = ["tests.cluster.fixtures"]  # one API server and one node for the whole run
+
+# Neither how long an example takes, nor how long it took to make, says anything on a machine that others use too.
+settings.register_profile("gossamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gossamer")
 
 IS_PURE = os.environ.get("GOSSAMER_PURE") == "1"
 
