@@ -71,6 +71,10 @@ test: tools lint  ## everything, as CI runs it
 	$(BIN)/python -m pytest --durations=15 tests
 	GOSSAMER_PURE=1 $(BIN)/python -m pytest $(wildcard tests/unit tests/properties tests/playbook tests/simulator)
 
+.PHONY: fuzz
+fuzz: install  ## ten million inputs through the parsers, compiled against source (nightly; ARGS="--inputs N")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: bench
 bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
 	$(BIN)/python -m benchmarks $(ARGS)

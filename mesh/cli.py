@@ -16,6 +16,10 @@ def main() -> int:
         from proxy.init.main import main as run_init
 
         return run_init(arguments[2:])
+    if arguments[:2] in (["proxy", "await"], ["proxy", "drain"]):
+        from proxy.hooks.main import main as run_hook
+
+        return run_hook(arguments[1:])
     if arguments[:1] == ["proxy"]:
         from proxy.main import main as run_proxy
 

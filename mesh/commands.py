@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import platform
+import re
 import sys
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import CompletionItem, TyperCommand  # type: ignore[attr-defined]  # typer exports it nowhere else
 from typer.exceptions import TyperException
 
 from mesh.build import HOT_PACKAGES, inspect_package
 from mesh.demo.command import demo
 from mesh.version import VERSION
 
+FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
 INTERRUPTED = 130  # what a shell reports for a command that SIGINT ended
 
 app = typer.Typer(
@@ -41,6 +47,32 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+class Forwarded(TyperCommand):
+    """A command whose arguments another parser reads: what there is to complete is what its help says."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+        if not incomplete.startswith("-"):
+            return []
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            main: Callable[[list[str]], int] = {"proxy": run_proxy, "controlplane": run_controlplane}[str(self.name)]
+            main(["--help"])
+        options = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text.getvalue()))
+        return [CompletionItem(option) for option in options if option.startswith(incomplete)]
+
+
+def run_proxy(arguments: list[str]) -> int:
+    from proxy.main import main
+
+    return main(arguments)
+
+
+def run_controlplane(arguments: list[str]) -> int:
+    from controlplane.main import main
+
+    return main(arguments)
+
+
 def print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"gossamer {VERSION}")
@@ -56,20 +88,16 @@ def describe(
     """Keep `mesh` a group of commands, however few there are."""
 
 
-@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(cls=Forwarded, add_help_option=False, context_settings=FORWARDED)
 def proxy(context: typer.Context) -> int:
     """Balance every gRPC request over the given endpoints: the sidecar. Its options: `mesh proxy --help`."""
-    from proxy.main import main as run_proxy
-
     return run_proxy(context.args)
 
 
-@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(cls=Forwarded, add_help_option=False, context_settings=FORWARDED)
 def controlplane(context: typer.Context) -> int:
     """Serve the mesh's configuration over xDS, from Kubernetes or files. Its options: `mesh controlplane --help`."""
-    from controlplane.main import main as run_main
-
-    return run_main(context.args)
+    return run_controlplane(context.args)
 
 
 app.command()(demo)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
+
 _EPILOG = """\
 examples:
   mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
@@ -16,6 +18,7 @@ GOSSAMER_ZONE and GOSSAMER_NODE, which Kubernetes' downward API can set, as it c
 
 Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
 power of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request.
+`mesh proxy init`, `mesh proxy await` and `mesh proxy drain` are for pods; each has a --help of its own.
 SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
 usage.
 """
@@ -64,6 +67,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="processes that share the port (default 1); worker i has its admin port at PORT+i",
     )
     add_mesh_arguments(parser)
+    add_interception_arguments(parser)
     arguments, rest = parser.parse_known_args(argv)
     if rest:
         parser.error(f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)")
@@ -86,17 +90,37 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(name, metavar=metavar, action=Once, help=help)
 
 
+def add_interception_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("in a pod")
+    group.add_argument(
+        "--intercept",
+        action="store_true",
+        help="serve the connections of this pod, both ways, that `mesh proxy init` has led here: HTTP/2, HTTP/1, "
+        "anything else as it is",
+    )
+    for name, port, direction in (
+        ("--outbound-port", OUTBOUND_PORT, "the application's own"),
+        ("--inbound-port", INBOUND_PORT, "others'"),
+    ):
+        text = f"where {direction} connections are led to (default {port})"
+        group.add_argument(name, metavar="PORT", type=int, default=port, help=text)
+
+
 def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """One of: a file, endpoints on the command line, a control plane."""
     if arguments.control_plane:
         if arguments.config or arguments.to:
             parser.error("--control-plane tells the endpoints: leave --config and --to out")
-        if not arguments.listen:
-            parser.error("--control-plane needs --listen HOST:PORT")
+        if not arguments.listen and not arguments.intercept:
+            parser.error("--control-plane needs --listen HOST:PORT, or --intercept in a pod")
         return
     for name in ("namespace", "zone", "node_name", "cache", "control_plane_ca"):
         if getattr(arguments, name):
             parser.error(f"--{name.replace('_', '-')} needs --control-plane HOST:PORT")
+    if arguments.intercept:
+        if arguments.config or arguments.to:
+            parser.error("--intercept serves whatever the pod calls: leave --config and --to out")
+        return
     if arguments.config and (arguments.listen or arguments.to or arguments.admin):
         parser.error("--config stands alone: give listen, admin and endpoints in the file")
     if not arguments.config and not (arguments.listen and arguments.to):

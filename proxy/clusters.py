@@ -3,11 +3,16 @@
 Shared by all that leads to them: two names of one Service have one cluster. What a new wish leaves as it was is not
 touched: endpoints that stay keep their connections and estimates; those that go get no new request from that moment
 on, and finish what they have.
+
+A cluster has a form for each protocol that is spoken to it, made when that is first spoken: HTTP/2 would otherwise be
+dialled ahead where nobody understands it. It is dialled at once where the port is known to speak it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import random
 from time import monotonic
 from zlib import crc32
@@ -17,7 +22,9 @@ from proxy.balance.p2c import Balancer
 from proxy.metrics.state import EndpointState
 from proxy.net.names import Names, is_address
 from proxy.relay.cluster import Cluster
+from proxy.relay.http1 import link as http1_link
 from proxy.relay.link import Carrier, Link
+from proxy.relay.opaque import OpaqueCluster
 from proxy.route import model
 
 # Of a larger cluster each sidecar uses so many, others than its neighbours do.
@@ -27,14 +34,26 @@ _SURPLUS_S = 60.0
 
 
 class Clusters:
-    """One per direction. `dial` asks `net` for a connection; `changed` is called when names were resolved anew."""
+    """One per direction. `dial` asks `net` for a connection; `changed` is called when names were resolved anew.
+
+    `by_name` are the forms for HTTP/2, which are made `ahead` for every cluster, or where they are needed.
+    """
 
     def __init__(
-        self, dial: Callable[[Link], None], changed: Callable[[], None], random: Callable[[], float] = random
+        self,
+        dial: Callable[[Link], None],
+        changed: Callable[[], None],
+        dial_http1: Callable[[http1_link.Link], None] | None = None,
+        ahead: bool = True,
     ) -> None:
         self.dial = dial
+        self.dial_http1 = dial_http1
         self.changed = changed
+        self.ahead = ahead
         self.by_name: dict[str, Cluster] = {}
+        self.http1_by_name: dict[str, Cluster] = {}
+        self.opaque_by_name: dict[str, OpaqueCluster] = {}
+        self.users: Counter[str] = Counter()
         self.wishes: dict[str, model.Cluster] = {}
         self.names = Names(self._resolved)
         self.refresh_s = self.names.refresh_s
@@ -56,21 +75,97 @@ class Clusters:
         """Make a cluster what it should be; False where it is already."""
         if self.wishes.get(wish.name) == wish:
             return False
-        cluster = self.begin(wish, now)
-        cluster.failfast_s = wish.failfast_timeout_s
         self._want_names(wish)
         self.wishes[wish.name] = wish
-        self._fill(cluster, wish, now)
+        if self.ahead or wish.protocol == model.HTTP2:
+            self.begin(wish, now)
+        self._fill_all(wish.name, now)
         return True
 
-    def drop(self, name: str, now: float) -> Cluster:
-        """End a cluster. Who waits in it may be served elsewhere, once the routes are what they should be."""
+    def drop(self, name: str, now: float) -> list[Cluster]:
+        """End a cluster. Who waits in its forms may be served elsewhere, once the routes are what they should be."""
         del self.wishes[name]
-        cluster = self.by_name.pop(name)
         if self._hosts.pop(name, None):
             self.want_names()
-        self._replace(cluster, [], now)
+        forms = []
+        if (cluster := self.by_name.pop(name, None)) is not None:
+            self._replace(cluster, [], now)
+            forms.append(cluster)
+        if (cluster := self.http1_by_name.pop(name, None)) is not None:
+            self._fill_http1(cluster, (), 0.0, now)
+            forms.append(cluster)
+        if (opaque := self.opaque_by_name.pop(name, None)) is not None:
+            opaque.replace(())
+        return forms
+
+    def hold(self, wish: model.Cluster, now: float) -> None:
+        """Put a cluster that is in force as long as somebody holds it."""
+        self.users[wish.name] += 1
+        self.put(wish, now)
+
+    def release(self, name: str, now: float) -> list[Cluster]:
+        """One less holds it; its forms, where that was the last."""
+        self.users[name] -= 1
+        if self.users[name]:
+            return []
+        del self.users[name]
+        return self.drop(name, now)
+
+    # ---- forms
+
+    def http2(self, name: str, now: float) -> Cluster:
+        cluster = self.by_name.get(name)
+        if cluster is None:
+            cluster = self.begin(self.wishes[name], now)
+            self._fill(cluster, self.wishes[name], now)
         return cluster
+
+    def http1(self, name: str, now: float) -> Cluster:
+        cluster = self.http1_by_name.get(name)
+        if cluster is None:
+            wish = self.wishes[name]
+            cluster = self.http1_by_name[name] = Cluster(name, Balancer(), wish.failfast_timeout_s, now)
+            self._fill_http1(cluster, self._addresses(wish), wish.connect_timeout_s, now)
+        return cluster
+
+    def opaque(self, name: str) -> OpaqueCluster:
+        cluster = self.opaque_by_name.get(name)
+        if cluster is None:
+            wish = self.wishes[name]
+            cluster = OpaqueCluster(name, wish.connect_timeout_s, wish.failfast_timeout_s)
+            self.opaque_by_name[name] = cluster
+            cluster.replace(self._addresses(wish))
+        return cluster
+
+    def _fill_all(self, name: str, now: float) -> None:
+        """Bring the forms that there are up to the wish."""
+        wish = self.wishes[name]
+        if (cluster := self.by_name.get(name)) is not None:
+            cluster.failfast_s = wish.failfast_timeout_s
+            self._fill(cluster, wish, now)
+        http1, opaque = self.http1_by_name.get(name), self.opaque_by_name.get(name)
+        if http1 is None and opaque is None:
+            return
+        addresses = self._addresses(wish)
+        if http1 is not None:
+            http1.failfast_s = wish.failfast_timeout_s
+            self._fill_http1(http1, addresses, wish.connect_timeout_s, now)
+        if opaque is not None:
+            opaque.replace(addresses)
+
+    def _fill_http1(
+        self, cluster: Cluster, addresses: tuple[model.Endpoint, ...], connect_timeout_s: float, now: float
+    ) -> None:
+        assert self.dial_http1 is not None
+        http1_link.replace_endpoints(cluster, addresses, self.dial_http1, connect_timeout_s, now)
+
+    def _addresses(self, wish: model.Cluster) -> tuple[model.Endpoint, ...]:
+        """The endpoints that are known by now, each at an address of its own."""
+        return tuple(
+            replace(target, host=address)
+            for target in choose(wish.endpoints, self._salt)
+            for address in self.names.addresses(target.host) or ()
+        )
 
     # ---- names of endpoints
 
@@ -92,7 +187,7 @@ class Clusters:
         now = monotonic()
         for name, hosts in self._hosts.items():
             if hosts:
-                self._fill(self.by_name[name], self.wishes[name], now)
+                self._fill_all(name, now)
         self.changed()
 
     # ---- endpoints
@@ -130,6 +225,13 @@ class Clusters:
 
     # ---- from time to time
 
+    def used_since(self, since_s: float) -> set[str]:
+        """The clusters that have had a request since then, or have one now."""
+        return {name for forms in self._forms() for name, form in forms.items() if was_used(form.balancer, since_s)}
+
+    def _forms(self) -> tuple[Mapping[str, Cluster | OpaqueCluster], ...]:
+        return self.by_name, self.http1_by_name, self.opaque_by_name
+
     def retire_surplus(self, now: float) -> None:
         """Close what a burst needed and nobody has used for a while; one connection to each endpoint stays."""
         links = [endpoint.link for cluster in self.by_name.values() for endpoint in cluster.balancer.endpoints]
@@ -143,7 +245,9 @@ class Clusters:
         self._surplus = idle
 
     def states(self) -> list[EndpointState]:
+        """Of each endpoint once: in its cluster's first form of those for HTTP/2, HTTP/1 and raw TCP."""
         now = monotonic()
+        forms = {name: form for forms in reversed(self._forms()) for name, form in forms.items()}
         return [
             EndpointState(
                 name,
@@ -153,7 +257,7 @@ class Clusters:
                 endpoint.rtt(now) * 1000.0,
                 endpoint.pending,
             )
-            for name, cluster in self.by_name.items()
+            for name, cluster in forms.items()
             for endpoint in cluster.balancer.endpoints
         ]
 
@@ -164,3 +268,7 @@ def choose(endpoints: tuple[model.Endpoint, ...], salt: int) -> tuple[model.Endp
         return endpoints
     ranked = sorted(endpoints, key=lambda endpoint: crc32(str(endpoint).encode(), salt))
     return tuple(ranked[:MAX_ENDPOINTS])
+
+
+def was_used(balancer: Balancer, since_s: float) -> bool:
+    return any(endpoint.pending or endpoint.asked_at_s >= since_s for endpoint in balancer.endpoints)

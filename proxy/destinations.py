@@ -8,17 +8,17 @@ Invariant: a cluster is in force as long as a known destination refers to it.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from proxy.balance.p2c import Balancer
 from proxy.clusters import Clusters
-from proxy.relay.cluster import Cluster
+from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.exchange import Exchange
 from proxy.relay.failure import NO_CONTROL_PLANE, UNKNOWN_DESTINATION, Failure
-from proxy.relay.relay import TICK_S, Relay
+from proxy.relay.relay import TICK_S
 from proxy.route import model
 from proxy.route.match import MAX_NAME_BYTES, split_authority
 from proxy.route.ordered import OrderedRoutes
@@ -65,27 +65,34 @@ class Known:
             self.routes = OrderedRoutes(value.routes)
 
 
+class Told(NamedTuple):
+    """Who waits for an answer, and until when."""
+
+    until_s: float
+    then: Callable[[], None]
+
+
 class Destinations:
     """`connect` makes the control plane's client from what it is to call; `flush` sends what a change made to say."""
 
     def __init__(
         self,
         clusters: Clusters,
-        relay: Relay,
+        forget_decisions: Callable[[], None],
         connect: Callable[[OnChange], Source],
         flush: Callable[[], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.clusters = clusters
-        self.relay = relay
+        self.forget_decisions = forget_decisions
         self.flush = flush
         self.clock = clock
         self.known: dict[str, Known] = {}
         # Names without an answer yet, each as a cluster without endpoints; they share those who wait.
         self.awaited: dict[str, Cluster] = {}
         self.waiting: OrderedDict[Any, None] = OrderedDict()
+        self._expecting: dict[str, list[Told]] = {}
         self.source = connect(self.changed)
-        self._users: Counter[str] = Counter()
         self._nobody = Balancer()
         self._swept_s = clock()
 
@@ -103,7 +110,7 @@ class Destinations:
         route = known.routes.match(authority, path)
         if route is None:
             return None, 0.0
-        return self.clusters.by_name[route.cluster], route.timeout_s or 0.0
+        return self.clusters.http2(route.cluster, self.clock()), route.timeout_s or 0.0
 
     def _find_unknown(self, name: str) -> Cluster:
         cluster = self.awaited.get(name)
@@ -134,6 +141,27 @@ class Destinations:
             return "the control plane has not answered"
         return f"the control plane cannot be reached: {self.source.last_error or 'no connection yet'}"
 
+    # ---- connections, which have no request yet
+
+    def when_known(self, name: str, then: Callable[[], None]) -> None:
+        """Call `then` once it is known where this name leads, or that nobody knows: after 250 ms at the latest."""
+        now = self.clock()
+        self.source.want(name, now)
+        if name in self.known or self.source.is_missing(name) or self._expected >= MAX_WAITING:
+            then()
+            return
+        self._expecting.setdefault(name, []).append(Told(now + ANSWER_S, then))
+
+    @property
+    def _expected(self) -> int:
+        return sum(map(len, self._expecting.values()))
+
+    def tick(self, now: float) -> None:
+        """To be called every tenth of a second or so: nobody waits for an answer any longer than for 250 ms."""
+        late = [name for name, waiting in self._expecting.items() if waiting[0].until_s <= now]
+        for told in [told for name in late for told in self._expecting.pop(name)]:
+            told.then()
+
     # ---- what the control plane says
 
     def changed(self, name: str, destination: model.Destination | None) -> None:
@@ -143,26 +171,21 @@ class Destinations:
         if destination is not None:
             self.known[name] = Known(destination, before)
             for wish in destination.clusters:
-                self._users[wish.name] += 1
-                self.clusters.put(wish, now)
+                self.clusters.hold(wish, now)
         gone = [] if before is None else self._release(before.value.clusters, now)
-        self.relay.forget_decisions()
+        self.forget_decisions()
         for cluster in gone:
             cluster.serve(now)
         awaited = self.awaited.pop(name, None)
         if awaited is not None and (destination is not None or self.source.is_missing(name)):
             self._wake(awaited, now)
+        for told in self._expecting.pop(name, ()):
+            told.then()
         self.flush()
 
     def _release(self, wishes: tuple[model.Cluster, ...], now: float) -> list[Cluster]:
         """One destination less leads to these; those that none leads to any more are dropped."""
-        gone = []
-        for wish in wishes:
-            self._users[wish.name] -= 1
-            if not self._users[wish.name]:
-                del self._users[wish.name]
-                gone.append(self.clusters.drop(wish.name, now))
-        return gone
+        return [form for wish in wishes for form in self.clusters.release(wish.name, now)]
 
     def _wake(self, awaited: Cluster, now: float) -> None:
         waiting: list[Exchange] = [one for one in self.waiting if one.decision.cluster is awaited]
@@ -177,7 +200,7 @@ class Destinations:
     def sweep(self, now: float) -> None:
         """Keep subscribed what is in use, since a request whose headers are remembered asks for nothing."""
         since_s, self._swept_s = self._swept_s, now
-        used = {name for name, cluster in self.clusters.by_name.items() if was_used(cluster, since_s)}
+        used = self.clusters.used_since(since_s)
         for name, known in self.known.items():
             if any(cluster.name in used for cluster in known.value.clusters):
                 self.source.want(name, now)
@@ -185,10 +208,6 @@ class Destinations:
         reason = self._why_unanswered()
         for cluster in self.awaited.values():
             cluster.last_error = reason
-
-
-def was_used(cluster: Cluster, since_s: float) -> bool:
-    return any(endpoint.pending or endpoint.asked_at_s >= since_s for endpoint in cluster.balancer.endpoints)
 
 
 def read_name(authority: bytes) -> str | None:

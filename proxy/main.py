@@ -20,14 +20,19 @@ from proxy.arguments import parse
 from proxy.codec import connection
 from proxy.config import from_arguments, load, without_clusters
 from proxy.errors import ConfigError, ListenError
+from proxy.inbound import Inbound
+from proxy.life import Door, Drain, Life, read_life
+from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
-from proxy.net.log import log, log_bug
+from proxy.net.descriptors import watch_descriptors
+from proxy.net.log import log, log_bug, log_unhandled
 from proxy.outbound import Outbound
 from proxy.route.model import Address, ProxyConfig, join_host_port
 from proxy.workers import run_workers
 
 if TYPE_CHECKING:
+    from proxy.admin.health import ApplicationHealth
     from proxy.membership import Member, Membership
 
 _WATCH_S = 1.0
@@ -36,8 +41,8 @@ _WATCH_S = 1.0
 def read_config(arguments: argparse.Namespace) -> ProxyConfig:
     if arguments.config:
         return load(arguments.config)
-    if arguments.control_plane:
-        return without_clusters(arguments.listen, arguments.admin)
+    if arguments.control_plane or arguments.intercept:
+        return without_clusters(arguments.listen or f"127.0.0.1:{arguments.outbound_port}", arguments.admin)
     return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin)
 
 
@@ -58,11 +63,24 @@ def make_member(membership: Membership | None, rng: random.Random, worker: int) 
     return Member(membership, rng.random, worker)
 
 
+def make_health(life: Life) -> ApplicationHealth | None:
+    if not life.probes:
+        return None
+    from proxy.admin.health import ApplicationHealth
+
+    return ApplicationHealth(life.probes, life.pod_ip)
+
+
 class Proxy:
     """One worker: its outbound direction, its admin port, its signals."""
 
     def __init__(
-        self, arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, worker: int
+        self,
+        arguments: argparse.Namespace,
+        config: ProxyConfig,
+        membership: Membership | None,
+        life: Life,
+        worker: int,
     ) -> None:
         self.arguments = arguments
         self.worker = worker
@@ -72,12 +90,38 @@ class Proxy:
         rng = random.Random()
         self.member = make_member(membership, rng, worker)
         self.outbound = Outbound(config, self.registry, rng, None if self.member is None else self.member.connect)
-        self.stop = asyncio.Event()
         self.changed = asyncio.Event()
-        self.draining = False
-        self.admin = Admin(self._unready_reason, self.registry.exposition, self._describe, self.stop.set)
+        self.inbound: Inbound | None = None
+        if arguments.intercept:
+            self._intercept(rng)
+        self.drain = Drain(self._doors(), life, lambda: self.config.settings.drain_timeout_s, log)
+        self.admin = Admin(
+            self._unready_reason,
+            self.registry.exposition,
+            self._describe,
+            self.drain.shut_down,
+            self.drain.leave,
+            make_health(life),
+        )
         if self.member is not None and self.outbound.destinations is not None:
             self.member.add_metrics(self.registry, self.outbound.destinations)
+
+    def _intercept(self, rng: random.Random) -> None:
+        """Serve what `mesh proxy init` leads here."""
+        ports = frozenset((self.arguments.outbound_port, self.arguments.inbound_port))
+        counts = ConnectionCounts(self.registry)
+        self.outbound.intercept(ports, counts)
+        self.inbound = Inbound(self.config.settings, self.registry, rng, ports, counts)
+
+    def _doors(self) -> list[Door]:
+        """Those who call a proxy that is a part of no mesh are others than its own application."""
+        outbound = self.outbound.traffic
+        is_shared = self.member is None and self.inbound is None
+        doors = [Door("outbound", is_shared, outbound.count, outbound.drain)]
+        if self.inbound is not None:
+            inbound = self.inbound.traffic
+            doors.append(Door("inbound", True, inbound.count, inbound.drain))
+        return doors
 
     def _describe(self) -> object:
         destinations = self.outbound.destinations
@@ -86,40 +130,52 @@ class Proxy:
         return self.member.describe(self.config, destinations)
 
     def _unready_reason(self) -> str:
-        return "draining" if self.draining else self.outbound.unready_reason()
+        return "draining" if self.drain.begun else self.outbound.unready_reason()
 
     async def run(self) -> int:
         """Serve until told to stop, then drain. Returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop.set)
+            loop.add_signal_handler(number, self.drain.stop)
         loop.add_signal_handler(signal.SIGHUP, self.changed.set)
+        loop.set_exception_handler(log_unhandled)
         try:
             await self._listen()
         except ListenError as error:
             log(str(error))
             return 1
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.outbound.sweep()), group.create_task(self._serve())]
+            tasks = [
+                group.create_task(self.outbound.sweep()),
+                group.create_task(self._serve()),
+                group.create_task(watch_descriptors()),
+            ]
+            if self.inbound is not None:
+                tasks.append(group.create_task(self.inbound.sweep()))
             if self.member is not None:
                 tasks.append(group.create_task(self.member.control.run()))
             if self.arguments.config:
                 tasks += [group.create_task(self._reload()), group.create_task(self._watch())]
-            await self.stop.wait()
-            self.draining = True
-            log("draining")
-            await self.outbound.listener.drain(self.config.settings.drain_timeout_s)
+            drained = await self.drain.run()
             for task in tasks:
                 task.cancel()
-        self.outbound.pool.close()
+        self.outbound.traffic.close()
+        if self.inbound is not None:
+            self.inbound.traffic.close()
+        if not drained:
+            log("ended at once, as it was told to twice")
+            return 1
         await self.admin.stop()
         log("stopped")
         return 0
 
     async def _listen(self) -> None:
+        addresses = self._listen_intercepted()
         listen = self.config.listen
         try:
-            addresses = await self.outbound.listener.listen(listen.host, listen.port, self.arguments.workers > 1)
+            if self.arguments.listen or not self.arguments.intercept:
+                listener = self.outbound.traffic.listener
+                addresses += await listener.listen(listen.host, listen.port, self.arguments.workers > 1)
         except OSError as error:
             raise ListenError(str(listen), error) from None
         if self.config.admin is not None:
@@ -127,6 +183,21 @@ class Proxy:
             admin = self.config.admin
             await self.admin.start(Address(admin.host, admin.port + self.worker if admin.port else 0))
         log("listening on " + ", ".join(join_host_port(host, port) for host, port in addresses))
+
+    def _listen_intercepted(self) -> list[tuple[str, int]]:
+        """Outbound for this pod alone; inbound for whoever calls it, as iptables leads both to us."""
+        addresses: list[tuple[str, int]] = []
+        if self.inbound is None or self.outbound.traffic.interception is None:
+            return addresses
+        for interception, hosts, port in (
+            (self.outbound.traffic.interception, ("127.0.0.1", "::1"), self.arguments.outbound_port),
+            (self.inbound.interception, ("0.0.0.0", "::"), self.arguments.inbound_port),
+        ):
+            try:
+                addresses += interception.listen(hosts, port, self.arguments.workers > 1)
+            except OSError as error:
+                raise ListenError(str(Address(hosts[0], port)), error) from None
+        return addresses
 
     async def _serve(self) -> None:
         self.outbound.apply(self.config)
@@ -180,8 +251,10 @@ def stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-async def run(arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, worker: int) -> int:
-    return await Proxy(arguments, config, membership, worker).run()
+async def run(
+    arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, life: Life, worker: int
+) -> int:
+    return await Proxy(arguments, config, membership, life, worker).run()
 
 
 def main(argv: list[str]) -> int:
@@ -189,10 +262,11 @@ def main(argv: list[str]) -> int:
     try:
         config = read_config(arguments)
         membership = find_membership(arguments)
+        life = read_life(os.environ)
     except ConfigError as error:
         print(f"mesh proxy: {error}", file=sys.stderr)
         return 2
-    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, worker)))
+    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, life, worker)))
 
 
 if __name__ == "__main__":

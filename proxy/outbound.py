@@ -13,20 +13,19 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
-from proxy.clusters import Clusters
-from proxy.codec.limits import Limits
+from proxy.interception import Interception
+from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import HttpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
-from proxy.net.adapter import ReadBuffer, flush
-from proxy.net.listener import Listener
 from proxy.net.log import log_bug
-from proxy.net.pool import Pool
+from proxy.originals import Direct, Policy
 from proxy.relay.cluster import Cluster
-from proxy.relay.relay import TICK_S, Relay
+from proxy.relay.relay import TICK_S
 from proxy.route import model
 from proxy.route.match import Router
+from proxy.traffic import DirectionTally, Traffic
 
 if TYPE_CHECKING:
     from proxy.destinations import Destinations, OnChange, Source
@@ -40,11 +39,8 @@ _START_GRACE_S = 10.0
 _KINDS = frozenset(("cronjob", "daemonset", "deployment", "job", "replicaset", "replicationcontroller", "statefulset"))
 
 
-class OutboundTally:
+class OutboundTally(DirectionTally):
     """The relay's counts, as metrics with the outbound labels."""
-
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
 
     def handle(self, authority: str, endpoint: Endpoint | None) -> HttpMetrics:
         labels: Labels = (("direction", "outbound"), ("peer", "dst"), ("authority", authority))
@@ -56,15 +52,6 @@ class OutboundTally:
                 *label_target(endpoint.link.target),
             )
         return self.registry.http(labels)
-
-    def failed(self, reason: str) -> None:
-        self.registry.failures.add(reason)
-
-    def replayed(self) -> None:
-        self.registry.retries.add("unprocessed", "sent")
-
-    def protocol_fault(self, side: str, reason: str) -> None:
-        self.registry.protocol_faults.add(side, reason)
 
 
 def label_target(target: model.Endpoint | None) -> Labels:
@@ -98,34 +85,28 @@ class Outbound:
         self.router = Router(config)
         self.initialised = False
         self.ready_at_s = now + _START_GRACE_S
-        self.relay = Relay(self._route, rng.random, OutboundTally(registry))
-        limits = make_limits(settings)
-        buffer = ReadBuffer()
-        direction = ("direction", "outbound")
-        self.pool = Pool(
-            self.relay, limits, buffer, registry.tcp((direction, ("peer", "dst"))), settings.upstream_user_timeout_s
+        self.traffic = Traffic(
+            "outbound",
+            settings,
+            registry,
+            rng,
+            OutboundTally(registry),
+            self._route,
+            self._clusters_changed,
+            ahead=connect is None,
         )
-        self.listener = Listener(
-            self.relay,
-            limits,
-            buffer,
-            registry.tcp((direction, ("peer", "src"))),
-            settings.idle_timeout_s,
-            settings.max_connection_age_s,
-            settings.upstream_user_timeout_s,
-        )
-        self.clusters = Clusters(self.pool.dial, self._clusters_changed)
+        self.clusters = self.traffic.clusters
         for wish in config.clusters:
             self.clusters.begin(wish, now)
         self.destinations: Destinations | None = None
         if connect is not None:
             from proxy.destinations import Destinations  # a proxy without a control plane does not pay for it
 
-            self.destinations = Destinations(self.clusters, self.relay, connect, self._flush)
-            self.relay.route = self.destinations.route
+            self.destinations = Destinations(self.clusters, self.traffic.forget_decisions, connect, self.traffic.flush)
+            self.traffic.relay.route = self.destinations.route
         self.metrics_epoch = registry.epoch
         add_endpoint_metrics(registry, self.clusters.states)
-        add_stream_metrics(registry, self._stalled_streams)
+        add_stream_metrics(registry, self.traffic.stalled_streams)
 
     # ---- configuration
 
@@ -141,7 +122,8 @@ class Outbound:
         Nothing here waits, so configurations come into force in their order, and no request meets half of one.
         """
         router = Router(config)
-        self._apply_settings(config.settings)
+        if config.settings != self.config.settings:
+            self.traffic.configure(config.settings)
         self.config = config
         self.router = router
         self.clusters.refresh_s = config.settings.dns_refresh_s
@@ -149,32 +131,17 @@ class Outbound:
         for wish in config.clusters:
             self.clusters.put(wish, now)
         unwanted = self.clusters.wishes.keys() - {wish.name for wish in config.clusters}
-        gone = [self.clusters.drop(name, now) for name in unwanted]
+        gone = [form for name in unwanted for form in self.clusters.drop(name, now)]
         self.clusters.want_names()
         self._clusters_changed()
-        for cluster in gone:
-            cluster.serve(now)
-        self._flush()
+        self.traffic.serve(gone)
+        self.traffic.flush()
 
     def _clusters_changed(self) -> None:
         if self.destinations is None and self.clusters.names.all_answered():
             self.ready_at_s = min(self.ready_at_s, monotonic() + _CONNECT_GRACE_S)
-        self.relay.forget_decisions()
-        self._flush()
-
-    def _flush(self) -> None:
-        flush(self.relay.flushes)
-
-    def _apply_settings(self, settings: model.Settings) -> None:
-        """Timeouts hold for all connections from now on, limits for new ones: a peer has been told the old ones."""
-        if settings == self.config.settings:
-            return
-        limits = make_limits(settings)
-        self.pool.limits = limits
-        self.pool.user_timeout_s = settings.upstream_user_timeout_s
-        self.listener.configure(
-            limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
-        )
+        self.traffic.forget_decisions()
+        self.traffic.flush()
 
     # ---- life
 
@@ -187,19 +154,22 @@ class Outbound:
         next_sweep_s = next_evict_s = 0.0
         while True:
             await asyncio.sleep(TICK_S)
+            # After a halt of the process timers come before sockets: what peers have sent meanwhile is read first.
+            await asyncio.sleep(0)
             now = monotonic()
             try:
-                self.relay.sweep(now)
+                self.traffic.tick(now)
+                if self.destinations is not None:
+                    self.destinations.tick(now)
                 if now >= next_sweep_s:
                     next_sweep_s = now + _SWEEP_S
-                    self.listener.sweep(now)
-                    self.clusters.retire_surplus(now)
+                    self.traffic.sweep(now)
                     if self.destinations is not None:
                         self.destinations.sweep(now)
                 if now >= next_evict_s:
                     next_evict_s = now + _EVICT_S
                     self._evict(now)
-                self._flush()
+                self.traffic.flush()
             except Exception as bug:  # Without this clock no request would ever time out.
                 log_bug("the sweep", bug)
 
@@ -207,11 +177,17 @@ class Outbound:
         self.registry.sweep(now)
         if self.registry.epoch != self.metrics_epoch:
             self.metrics_epoch = self.registry.epoch
-            self.relay.forget_decisions()
+            self.traffic.forget_decisions()
 
-    def _stalled_streams(self) -> int:
-        adapters = self.pool.adapters | self.listener.adapters
-        return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
+    def intercept(self, own_ports: frozenset[int], counts: ConnectionCounts) -> Interception:
+        """Serve what the pod's application sends to wherever it sends it."""
+        direct = Direct(self.clusters)
+        policy: Policy = direct
+        if self.destinations is not None:
+            from proxy.services import Services
+
+            policy = Services(self.destinations, self.clusters, direct)
+        return self.traffic.intercept(policy, own_ports, counts, self.config.settings.upstream_user_timeout_s)
 
     def unready_reason(self) -> str:
         """'starting' until there is somebody to send to, or long enough; then '' for ever.
@@ -227,12 +203,3 @@ class Outbound:
         if self.destinations is not None:
             return self.destinations.source.connected or bool(self.destinations.known)
         return all(cluster.deserted_since_s < 0 for cluster in self.clusters.by_name.values())
-
-
-def make_limits(settings: model.Settings) -> Limits:
-    return Limits(
-        max_concurrent_streams=settings.max_concurrent_streams,
-        stream_window_bytes=settings.stream_window_bytes,
-        max_header_bytes=settings.max_header_bytes,
-        max_header_fields=settings.max_header_fields,
-    )

@@ -6,10 +6,11 @@ It is asked a few times a minute, so there is no keep-alive and no pipelining to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
 from proxy.admin.http import Answer, Refusal, Request, parse_head
+from proxy.net.log import log_bug
 
 MAX_HEAD_BYTES = 8192
 HEAD_TIMEOUT_S = 5.0
@@ -24,7 +25,8 @@ class Pages(Protocol):
 
     def forget(self, connection: AdminConnection) -> None: ...
 
-    def answer(self, request: Request) -> Answer: ...
+    def answer(self, request: Request) -> Answer | Awaitable[Answer]:
+        """One that takes its time has a deadline of its own."""
 
 
 class AdminConnection(asyncio.Protocol):
@@ -32,6 +34,7 @@ class AdminConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answer",
+        "_asked",
         "_chunked",
         "_finished",
         "_head",
@@ -41,12 +44,14 @@ class AdminConnection(asyncio.Protocol):
         "_scheduled",
         "_timer",
         "_transport",
+        "_waiting",
     )
 
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._head = bytearray()
         self._answer: Answer | None = None
+        self._asked = False
         self._chunked = False
         self._finished = False
         self._paused = False
@@ -54,6 +59,7 @@ class AdminConnection(asyncio.Protocol):
         self._scheduled = False
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -63,7 +69,7 @@ class AdminConnection(asyncio.Protocol):
     @property
     def worth(self) -> int:
         """What would be lost with it: nothing asked yet, all sent, an answer under way."""
-        if self._answer is None:
+        if not self._asked:
             return 0
         return 1 if self._finished else 2
 
@@ -73,11 +79,13 @@ class AdminConnection(asyncio.Protocol):
         self._pages.forget(self)
         if self._timer is not None:
             self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def eof_received(self) -> bool:
         """Keep the connection for the answer, if there is one to come."""
         self._peer_ended = True
-        return self._answer is not None and not self._finished
+        return self._asked and not self._finished
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -85,7 +93,7 @@ class AdminConnection(asyncio.Protocol):
 
     def end(self) -> None:
         """Close, now or as soon as the answer is sent."""
-        if self._answer is None:
+        if not self._asked:
             self.abort()
         elif self._finished and self._transport is not None:
             self._transport.close()
@@ -101,7 +109,7 @@ class AdminConnection(asyncio.Protocol):
         self._refuse(408, f"the request's head took longer than {HEAD_TIMEOUT_S:g} s")
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is not None:
+        if self._asked:
             return  # a body, which no page has a use for
         searched = max(0, len(self._head) - 3)
         self._head += data
@@ -112,14 +120,36 @@ class AdminConnection(asyncio.Protocol):
             self._respond(bytes(self._head[:end]))
 
     def _respond(self, head: bytes) -> None:
+        self._asked = True
         chunked, with_body = False, True
         try:
             request = parse_head(head)
+            request.is_own = self._is_own()
             chunked, with_body = request.version == "HTTP/1.1", request.method != "HEAD"
             answer = self._pages.answer(request)
         except Refusal as refusal:
             answer = refusal.answer
+        if isinstance(answer, Answer):
+            self._begin(answer, chunked, with_body)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waiting = asyncio.ensure_future(self._begin_later(answer, chunked, with_body))
+
+    async def _begin_later(self, pending: Awaitable[Answer], chunked: bool, with_body: bool) -> None:
+        try:
+            answer = await pending
+        except Exception as bug:
+            log_bug("a page of the admin port", bug)
+            answer = Answer(500, "a fault of the proxy; its log says more\n")
         self._begin(answer, chunked, with_body)
+
+    def _is_own(self) -> bool:
+        transport = self._transport
+        if transport is None:
+            return False
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        return is_own_host(str(peer[0]), str(local[0])) if peer and local else False
 
     def _refuse(self, status: int, text: str) -> None:
         self._begin(Refusal(status, text).answer, False, True)
@@ -127,6 +157,7 @@ class AdminConnection(asyncio.Protocol):
     def _begin(self, answer: Answer, chunked: bool, with_body: bool) -> None:
         if self._transport is None:
             return
+        self._asked = True
         self._head.clear()
         if not with_body:
             answer.body = iter(())
@@ -170,3 +201,9 @@ class AdminConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._schedule()
+
+
+def is_own_host(peer: str, local: str) -> bool:
+    """Whether a connection comes from the network namespace that it leads to, which is the pod's."""
+    peer = peer.removeprefix("::ffff:")
+    return peer == "::1" or peer.startswith("127.") or peer == local.removeprefix("::ffff:")

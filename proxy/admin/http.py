@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 REASONS = {
     200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    408: "Request Timeout", 431: "Request Header Fields Too Large",
+    408: "Request Timeout", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
     503: "Service Unavailable", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 TEXT = "text/plain; charset=utf-8"
@@ -15,15 +15,16 @@ TOKEN_CHARS = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABC
 
 
 class Request:
-    """The head of a request; header names are in lower case."""
+    """The head of a request; header names are in lower case. `is_own` where it comes from this host or pod."""
 
-    __slots__ = ("headers", "method", "path", "version")
+    __slots__ = ("headers", "is_own", "method", "path", "version")
 
     def __init__(self, method: str, path: str, version: str, headers: dict[str, str]) -> None:
         self.method = method
         self.path = path
         self.version = version
         self.headers = headers
+        self.is_own = False
 
 
 class Answer:

@@ -4,7 +4,7 @@ from proxy.codec.connection cimport Connection
 from proxy.codec.headers cimport HeaderBlock
 from proxy.codec.stream cimport Stream
 
-cdef int PROTOCOL_ERROR
+cdef int DEFAULT_MAX_FRAME_BYTES, PROTOCOL_ERROR
 cdef long long MAX_STREAM_ID
 cdef int RESPONSE, TRAILERS
 cdef int CLOSED, IDLE, OPEN
@@ -14,6 +14,7 @@ cdef class Client(Connection):
 
     cpdef response_received(self, Stream stream, HeaderBlock block, bint end)
     cpdef bint has_room(self) except -1
+    cpdef bint is_clogged(self) except -1
     @cython.locals(stream_id=cython.longlong, stream=Stream)
     cpdef Stream open(self, double opened_s)
     cpdef bint is_idle(self, long long stream_id) except -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.codec.connection import Connection
-from proxy.codec.constants import ENABLE_PUSH, MAX_STREAM_ID, PREFACE, PROTOCOL_ERROR
+from proxy.codec.constants import DEFAULT_MAX_FRAME_BYTES, ENABLE_PUSH, MAX_STREAM_ID, PREFACE, PROTOCOL_ERROR
 from proxy.codec.errors import ConnectionFault, StreamFault
 from proxy.codec.headers import RESPONSE, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
@@ -20,6 +20,7 @@ class Client(Connection):
     def __init__(self, limits: Limits, flushes: list[Connection]) -> None:
         super().__init__(limits, flushes)
         self.next_id = 1
+        self.is_shared = True
 
     # ---- what the relay overrides
 
@@ -43,6 +44,10 @@ class Client(Connection):
             and not self.closed
             and self.backlog <= self.limits.max_backlog_bytes
         )
+
+    def is_clogged(self) -> bool:
+        """True where a body would wait: uploads that the peer does not drain hold the connection's window."""
+        return self.send_window < DEFAULT_MAX_FRAME_BYTES and bool(self.waiting)
 
     def open(self, opened_s: float) -> Stream:
         """A new stream; its headers are the caller's to send at once, ids must appear in order."""

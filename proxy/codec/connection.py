@@ -24,6 +24,7 @@ from proxy.codec.constants import (
     FRAME_SIZE_ERROR,
     GOAWAY,
     HAS_PRIORITY,
+    HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -318,7 +319,9 @@ class Connection(Sender):
             self._priority(stream_id, payload)
         elif kind == PUSH_PROMISE:
             raise ConnectionFault(PROTOCOL_ERROR, "PUSH_PROMISE although push is off")
-        # Any other type is an extension, to be ignored (section 5.5).
+        else:
+            # An extension, to be ignored (section 5.5).
+            self.guard.idle_frame(self.now)
 
     def _window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -354,6 +357,7 @@ class Connection(Sender):
         if stream is None:
             if self.is_idle(stream_id):
                 raise ConnectionFault(PROTOCOL_ERROR, "RST_STREAM on an idle stream")
+            self.guard.idle_frame(self.now)
             return
         self.reset_received(stream, int.from_bytes(payload, "big"))
         self.drop(stream)
@@ -363,6 +367,7 @@ class Connection(Sender):
             raise ConnectionFault(FRAME_SIZE_ERROR, "PING of a wrong size")
         if stream_id != 0:
             raise ConnectionFault(PROTOCOL_ERROR, "PING on a stream")
+        self.guard.idle_frame(self.now)
         if flags & ACK:
             self.ping_acked(payload)
         else:
@@ -378,6 +383,7 @@ class Connection(Sender):
             if not self.peer_settings_seen:
                 raise ConnectionFault(PROTOCOL_ERROR, "first frame is not SETTINGS")
             self.settings_acked = True
+            self.guard.idle_frame(self.now)
             return
         if size > 6 * self.limits.max_settings_entries:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too many settings")
@@ -413,6 +419,10 @@ class Connection(Sender):
             # We never send more than the minimum, so the value only has to be legal.
             if value < DEFAULT_MAX_FRAME_BYTES or value > 2**24 - 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "illegal SETTINGS_MAX_FRAME_SIZE")
+        elif key == MAX_HEADER_LIST_SIZE:
+            self.peer_max_list_bytes = value
+        elif key == HEADER_TABLE_SIZE:
+            self.limit_table(value)
         elif key == ENABLE_PUSH and value > 1:
             raise ConnectionFault(PROTOCOL_ERROR, "illegal SETTINGS_ENABLE_PUSH")
 
@@ -421,6 +431,7 @@ class Connection(Sender):
             raise ConnectionFault(PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFault(FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
+        self.guard.idle_frame(self.now)
         last = int.from_bytes(payload[:4], "big") & MAX_WINDOW_BYTES
         self.goaway_received(last, int.from_bytes(payload[4:8], "big"))
 

@@ -17,6 +17,7 @@ cdef class Field:
     cdef public FieldName label
     cdef public bytes name, value, encoded
     cdef public int kind
+    cdef public bint repeated
     cdef public Py_ssize_t size
 
 @cython.locals(p=cython.p_uchar, size=Py_ssize_t)

@@ -79,9 +79,12 @@ class FieldName:
 
 
 class Field:
-    """One header field; `size` as HPACK and SETTINGS_MAX_HEADER_LIST_SIZE count it, `encoded` its output form."""
+    """One header field; `size` as HPACK and SETTINGS_MAX_HEADER_LIST_SIZE count it, `encoded` its output form.
 
-    __slots__ = ("encoded", "kind", "label", "name", "size", "value")
+    `repeated` once it was sent by its index: then it is likely to come again.
+    """
+
+    __slots__ = ("encoded", "kind", "label", "name", "repeated", "size", "value")
 
     label: FieldName
     name: bytes
@@ -89,6 +92,7 @@ class Field:
     kind: int
     size: int
     encoded: bytes
+    repeated: bool
 
     @property
     def malformed(self) -> bool:
@@ -166,6 +170,7 @@ def make_literal(label: FieldName, value: bytes, raw: bytes, never_indexed: bool
     field.value = value
     field.size = label.size + len(value)
     field.encoded = (label.never if never_indexed else label.literal) + raw
+    field.repeated = False
     field.kind = label.kind
     if not is_legal_value(value) or (label.strict and not is_legal_part(label.kind, value)):
         field.kind = MALFORMED

@@ -9,6 +9,7 @@ cdef int GRPC_TIMEOUT, GRPC_PUSHBACK, RETRY_AFTER, TE, CONNECTION_SPECIFIC, MALF
 cdef int _REQUEST, _RESPONSE, _TRAILERS
 cdef int _OF_REQUEST, _NOT_IN_REQUEST, _NOT_IN_RESPONSE, _NOT_IN_TRAILERS, _CONNECT, _REQUIRED, _NUMBERS
 cdef bytes _SCHEME_CHARACTERS
+cdef Py_ssize_t BULKY_BYTES
 
 @cython.final
 @cython.freelist(64)
@@ -16,7 +17,7 @@ cdef class HeaderBlock:
     cdef public list fields
     cdef public bytes encoded, method, scheme, authority, path, content_type
     cdef public str malformed
-    cdef public bint oversize, informational, grpc
+    cdef public bint oversize, bulky, informational, grpc
     cdef public int status, grpc_status
     cdef public long long content_length, epoch
     cdef public Py_ssize_t size

@@ -42,6 +42,10 @@ MEMO_BYTES = 65_536
 MEMO_ENTRY_BYTES = 448
 MEMO_FIELD_BYTES = 192
 
+# From here on it is worth the time to refer to the receiver's table too, see `encoder`. An ordinary gRPC request's
+# references stand for 200 bytes, one with a token of 1 KB for 1,200.
+BULKY_BYTES = 512
+
 # Sets of kinds, as bits.
 _NEVER = 1 << CONNECTION_SPECIFIC | 1 << MALFORMED | 1 << OTHER_PSEUDO
 _OF_REQUEST = 1 << METHOD | 1 << SCHEME | 1 << AUTHORITY | 1 << PATH
@@ -59,11 +63,13 @@ class HeaderBlock:
     """A read header block. Shared by all streams that sent these bytes, so read-only but for the relay's two slots.
 
     `malformed` says why the block is no HTTP message ('' if it is one). A malformed or oversize one has no `encoded`.
-    Bytes that are absent are b'', numbers that are absent or unreadable -1. `size` is counted as in RFC 9113, 6.5.2.
+    `bulky` if what it refers to in the sender's table is long. Bytes that are absent are b'', numbers that are absent
+    or unreadable -1. `size` is counted as in RFC 9113, 6.5.2.
     """
 
     __slots__ = (
         "authority",
+        "bulky",
         "content_length",
         "content_type",
         "decision",
@@ -89,6 +95,7 @@ class HeaderBlock:
     encoded: bytes
     malformed: str
     oversize: bool
+    bulky: bool
     method: bytes
     scheme: bytes
     authority: bytes  # or `host`, where that is absent
@@ -188,6 +195,7 @@ def make_block(position: int, fields: list[Field], oversize: bool = False) -> He
     block = HeaderBlock()
     block.fields = fields
     block.oversize = oversize
+    block.bulky = False
     block.decision = None
     block.epoch = block.content_length = block.grpc_status = -1
     block.grpc_timeout_s = block.pushback_s = -1.0
@@ -270,6 +278,7 @@ class HeaderReader:
             return found
         decoder = self._decoder
         headers = make_block(position, decoder.decode(block), decoder.oversize)
+        headers.bulky = decoder.referred_bytes > BULKY_BYTES
         if decoder.changed:
             if self._free_bytes != self._memo_bytes:
                 self.forget()

@@ -4,6 +4,7 @@ from proxy.codec.fields cimport Field, FieldName, make_literal, make_name
 from proxy.codec.huffman cimport decode_huffman
 
 cdef int STATIC_ENTRIES, _ABANDON_FACTOR
+cdef Py_ssize_t MAX_REFERRED_BYTES
 cdef list STATIC_FIELDS
 cdef Field NO_FIELD
 cdef dict _NAMES
@@ -12,7 +13,7 @@ cdef dict _NAMES
 cdef class Decoder:
     cdef list _table
     cdef Py_ssize_t _at, _first, _capacity_bytes, _limit_bytes, _max_list_bytes, _max_fields
-    cdef readonly Py_ssize_t table_bytes, literals
+    cdef readonly Py_ssize_t table_bytes, literals, referred_bytes
     cdef readonly bint changed, oversize
 
     @cython.locals(fields=list, table=list, field=Field, p=cython.p_uchar, at=Py_ssize_t, end=Py_ssize_t,

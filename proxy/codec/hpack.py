@@ -5,6 +5,9 @@ checked, since upstream connections are shared and one client's bad block must n
 Invariants: after `decode` the table is what the peer's encoder thinks it is, or CompressionFault was raised and the
 connection is lost; no read goes past the block; time and memory are bounded by the block and the table, whatever it
 says (an oversize list is decoded to the end, but not collected; an absurd one ends the connection).
+What a block refers to in the table costs its sender a byte each, and us its full length when it is passed on. So that
+is counted, and a list that refers to more than twice what the table can hold is oversize: an honest one names each
+entry once, an attacker the same 4 KB fifteen times.
 Our limit of the table is never lowered, so the size update which RFC 7541 4.2 demands after that is never awaited.
 """
 
@@ -25,6 +28,8 @@ MAX_NAMES = 512
 MAX_NAME_BYTES = 64
 # A block with more than so many times the fields that are allowed is not worth the time to read it to its end.
 _ABANDON_FACTOR = 4
+# In output form, all references of a block together.
+MAX_REFERRED_BYTES = 2 * DEFAULT_TABLE_BYTES
 
 # Raw name literal -> name, shared by all connections. Emptied when full: no peer can fill it for ever.
 _NAMES: dict[bytes, FieldName] = {}
@@ -32,7 +37,7 @@ _NAMES: dict[bytes, FieldName] = {}
 
 class Decoder:
     """After each `decode`: `changed` if the table changed or was told to, `oversize` if the list was above the limits,
-    and how many `literals` the block had.
+    how many `literals` the block had, and how many bytes of output its references to the table stand for.
     """
 
     __slots__ = (
@@ -46,6 +51,7 @@ class Decoder:
         "changed",
         "literals",
         "oversize",
+        "referred_bytes",
         "table_bytes",
     )
 
@@ -66,6 +72,7 @@ class Decoder:
         self._at = 0
         self.table_bytes = 0
         self.literals = 0
+        self.referred_bytes = 0
         self.changed = False
         self.oversize = False
 
@@ -80,6 +87,7 @@ class Decoder:
         at = 0
         self.changed = False
         self.literals = 0
+        self.referred_bytes = 0
         while at < end and p[at] & 0xE0 == 0x20:
             at = self._resize(block, at)
         while at < end:
@@ -96,6 +104,8 @@ class Decoder:
                 slot = len(table) + STATIC_ENTRIES - index
                 if index > STATIC_ENTRIES and slot >= self._first:
                     field = table[slot]
+                    field.repeated = True
+                    self.referred_bytes += len(field.encoded)
                 else:
                     field = self._find(index)
             else:
@@ -107,7 +117,7 @@ class Decoder:
                 raise ConnectionFault(ENHANCE_YOUR_CALM, "header block of too many fields")
             if room >= 0 and left >= 0:
                 fields.append(field)
-        self.oversize = room < 0 or left < 0
+        self.oversize = room < 0 or left < 0 or self.referred_bytes > MAX_REFERRED_BYTES
         return fields
 
     def _find(self, index: int) -> Field:
@@ -170,6 +180,8 @@ class Decoder:
             at = self._at
         else:
             label = self._find(index).label
+            if index > STATIC_ENTRIES:
+                self.referred_bytes += len(label.literal)
         start = self._read_string(block, at)
         end = self._at
         value = decode_huffman(block, start, end) if p[at] >= 0x80 else p[start:end]

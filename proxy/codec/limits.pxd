@@ -1,5 +1,7 @@
 cimport cython
 
+cdef double _IDLE_SPAN_S
+
 @cython.final
 cdef class Limits:
     cdef readonly long long max_concurrent_streams
@@ -13,6 +15,7 @@ cdef class Limits:
     cdef readonly long long max_settings_frames
     cdef readonly double premature_s
     cdef readonly long long min_streams_judged
+    cdef readonly long long max_idle_frames
     cdef readonly long long max_queued_control_frames
     cdef readonly long long max_consecutive_empty_frames
     cdef readonly long long max_consecutive_interim_responses
@@ -31,10 +34,14 @@ cdef class FloodGuard:
     cdef public long long updates, settings
     cdef public long long data_sent
     cdef public long long control
+    cdef public long long idle, idle_work
+    cdef public double idle_since_s
     cpdef stream_opened(self)
     cpdef bint is_rapid_reset(self) except -1
     cpdef interim_response(self)
     cpdef empty_frame(self)
+    @cython.locals(work=cython.longlong)
+    cpdef idle_frame(self, double now)
     cpdef priority_frame(self)
     cpdef settings_frame(self)
     cpdef window_update(self)

@@ -22,6 +22,7 @@ class Limits:
         "max_consecutive_interim_responses",
         "max_header_bytes",
         "max_header_fields",
+        "max_idle_frames",
         "max_queued_control_frames",
         "max_settings_entries",
         "max_settings_frames",
@@ -52,6 +53,9 @@ class Limits:
         premature_s: float = 1.0,
         min_streams_judged: int = 500,
         max_queued_control_frames: int = 1_000,
+        # Frames that lead to nothing (PING, ACK, extensions, RST_STREAM of closed streams) in ten seconds, and ten more
+        # for each stream opened and each DATA frame sent meanwhile.
+        max_idle_frames: int = 10_000,
         max_consecutive_empty_frames: int = 100,
         max_consecutive_interim_responses: int = 1_000,
         # While a peer does not read, what waits for it besides bodies: then it gets no new streams.
@@ -70,6 +74,7 @@ class Limits:
         self.max_settings_frames = max_settings_frames
         self.premature_s = premature_s
         self.min_streams_judged = min_streams_judged
+        self.max_idle_frames = max_idle_frames
         self.max_queued_control_frames = max_queued_control_frames
         self.max_consecutive_empty_frames = max_consecutive_empty_frames
         self.max_consecutive_interim_responses = max_consecutive_interim_responses
@@ -79,6 +84,7 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+_IDLE_SPAN_S = 10.0
 
 
 class FloodGuard:
@@ -88,6 +94,9 @@ class FloodGuard:
         "control",
         "data_sent",
         "empty",
+        "idle",
+        "idle_since_s",
+        "idle_work",
         "interim",
         "judged",
         "limits",
@@ -110,6 +119,9 @@ class FloodGuard:
         self.settings = 0
         self.data_sent = 0
         self.control = 0
+        self.idle = 0
+        self.idle_since_s = 0.0
+        self.idle_work = 0
 
     def stream_opened(self) -> None:
         self.streams += 1
@@ -133,6 +145,16 @@ class FloodGuard:
         self.empty += 1
         if self.empty > self.limits.max_consecutive_empty_frames:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "empty frames flood")
+
+    def idle_frame(self, now: float) -> None:
+        work = self.streams + self.data_sent
+        if now - self.idle_since_s > _IDLE_SPAN_S:
+            self.idle_since_s = now
+            self.idle_work = work
+            self.idle = 0
+        self.idle += 1
+        if self.idle > self.limits.max_idle_frames + 10 * (work - self.idle_work):
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "frames that lead to nothing")
 
     def priority_frame(self) -> None:
         self.priority += 1

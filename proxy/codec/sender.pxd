@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.codec.encoder cimport Encoder
 from proxy.codec.frames cimport (
     encode_goaway,
     encode_head,
@@ -8,12 +9,13 @@ from proxy.codec.frames cimport (
     encode_rst_stream,
     encode_window_update,
 )
+from proxy.codec.headers cimport HeaderBlock
 from proxy.codec.limits cimport FloodGuard, Limits
 from proxy.codec.stream cimport Stream
 
 cdef int DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_STREAM, HEADERS
 cdef int IDLE, OPEN, CLOSED
-cdef long long _MAX_UNSENT_BYTES
+cdef long long _MAX_UNSENT_BYTES, MAX_WINDOW_BYTES, MAX_TABLE_BYTES
 
 @cython.locals(last=Py_ssize_t)
 cpdef append_piece(pieces, bytes payload)
@@ -29,7 +31,9 @@ cdef class Sender:
     cdef public long open_streams
     cdef public list out
     cdef public long long unsent, backlog
-    cdef public bint dirty, blocked, closed, sent_block
+    cdef public bint dirty, blocked, closed, sent_block, is_shared
+    cdef public long long peer_max_list_bytes, peer_table_bytes
+    cdef public Encoder encoder
     cdef public str fault
     cdef public object io
     cdef public long long send_window, grown, peer_initial_window, last_peer_id, goaway_sent
@@ -43,10 +47,14 @@ cdef class Sender:
     cpdef goaway(self, long long last_stream_id, long long code, bytes debug=*)
     cpdef fail(self, long long code, str reason)
     cpdef close(self)
+    cpdef send_block(self, Stream stream, HeaderBlock block, bint end)
+    cpdef limit_table(self, long long size_bytes)
     @cython.locals(size=Py_ssize_t, out=list)
     cpdef send_headers(self, Stream stream, bytes block, bint end)
     @cython.locals(size=Py_ssize_t)
     cpdef send_data(self, Stream stream, bytes payload, bint end)
+    @cython.locals(uncredited=cython.longlong)
+    cdef long _window(self, Stream stream) except? -1
     @cython.locals(out=list, source=Stream, conn=Sender)
     cdef _write_data(self, Stream stream, bytes payload, Py_ssize_t size, bint end)
     @cython.locals(chunk=bytes, size=Py_ssize_t, room=cython.longlong)

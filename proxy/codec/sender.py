@@ -1,7 +1,8 @@
 """The sending half of an HTTP/2 connection, sans-I/O: output, flow control, and the ends of streams.
 
 Invariants: DATA is never sent while a window is <= 0 (RFC 9113, section 6.9); what cannot go out waits in its stream,
-in order, trailers last; bytes received for a stream are credited back only as its `peer` drains them.
+in order, trailers last; bytes received for a stream are credited back only as its `peer` drains them. Where streams of
+several clients share a connection (`is_shared`), one that is not drained leaves a part of a large window to the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,16 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from proxy.codec.constants import DATA, DEFAULT_MAX_FRAME_BYTES, DEFAULT_WINDOW_BYTES, END_HEADERS, END_STREAM, HEADERS
+from proxy.codec.constants import (
+    DATA,
+    DEFAULT_MAX_FRAME_BYTES,
+    DEFAULT_WINDOW_BYTES,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    MAX_WINDOW_BYTES,
+)
+from proxy.codec.encoder import MAX_TABLE_BYTES, Encoder
 from proxy.codec.frames import (
     encode_goaway,
     encode_head,
@@ -18,6 +28,7 @@ from proxy.codec.frames import (
     encode_rst_stream,
     encode_window_update,
 )
+from proxy.codec.headers import HeaderBlock
 from proxy.codec.limits import FloodGuard, Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
@@ -63,17 +74,21 @@ class Sender:
         "blocked",
         "closed",
         "dirty",
+        "encoder",
         "fault",
         "flushes",
         "goaway_sent",
         "grown",
         "guard",
         "io",
+        "is_shared",
         "last_peer_id",
         "limits",
         "open_streams",
         "out",
         "peer_initial_window",
+        "peer_max_list_bytes",
+        "peer_table_bytes",
         "send_window",
         "sent_block",
         "streams",
@@ -100,6 +115,10 @@ class Sender:
         self.send_window = DEFAULT_WINDOW_BYTES
         self.grown = 0
         self.peer_initial_window = DEFAULT_WINDOW_BYTES
+        self.peer_max_list_bytes = MAX_WINDOW_BYTES
+        self.peer_table_bytes = MAX_TABLE_BYTES
+        self.encoder: Encoder | None = None
+        self.is_shared = False
         self.last_peer_id = 0
         self.goaway_sent = -1
         self.sent_block = False
@@ -158,6 +177,22 @@ class Sender:
             self.dirty = True
             self.flushes.append(self)
 
+    def send_block(self, stream: Stream, block: HeaderBlock, end: bool) -> None:
+        """Pass a header block on, the cheapest way."""
+        if block.bulky and stream.queue is None and self.peer_table_bytes:
+            if self.encoder is None:
+                self.encoder = Encoder(self.peer_table_bytes)
+            self.send_headers(stream, self.encoder.encode(block.fields), end)
+        else:
+            self.send_headers(stream, block.encoded, end)
+
+    def limit_table(self, size_bytes: int) -> None:
+        """The peer's SETTINGS_HEADER_TABLE_SIZE."""
+        self.peer_table_bytes = min(size_bytes, MAX_TABLE_BYTES)
+        # The next block empties its table (section 4.3.1); a new encoder may then begin anew.
+        self.encoder = None
+        self.sent_block = False
+
     def send_headers(self, stream: Stream, block: bytes, end: bool) -> None:
         """A header block; with `end` the last thing of the stream. Waits behind the body that is still queued."""
         if stream.queue is not None:
@@ -165,7 +200,7 @@ class Sender:
             stream.queue_end = end
             return
         if not self.sent_block:
-            # We never use the peer's table: say so once, whatever its size is (RFC 7541, section 4.2).
+            # We do not use the peer's table until there is an encoder: say so, whatever its size is (RFC 7541, 4.2).
             self.sent_block = True
             block = b"\x20" + block
         size = len(block)
@@ -194,7 +229,7 @@ class Sender:
             size == 0
             or (
                 size <= stream.send_window
-                and size <= self.send_window
+                and size <= self._window(stream)
                 and size <= DEFAULT_MAX_FRAME_BYTES
                 and not self.blocked
                 and self.unsent <= _MAX_UNSENT_BYTES
@@ -212,6 +247,18 @@ class Sender:
         stream.queue_end = end
         if not self.blocked and len(stream.queue) == 1:
             self._pump_stream(stream, DEFAULT_MAX_FRAME_BYTES)
+
+    def _window(self, stream: Stream) -> int:
+        """What the stream may take of the connection's window.
+
+        A receiver may credit both windows only as it drains a stream (Go's net/http does). So beside others a stream
+        may have three times of what is left sent and not credited: one that is stalled takes three quarters, n of them
+        3n/(3n+1). But the 64 KiB that a receiver has to be ready for it may always have: some read a body whole.
+        """
+        uncredited = self.peer_initial_window - stream.send_window
+        if not self.is_shared or self.open_streams == 1 or uncredited < DEFAULT_WINDOW_BYTES:
+            return self.send_window
+        return (3 * self.send_window - uncredited) // 4
 
     def _write_data(self, stream: Stream, payload: bytes, size: int, end: bool) -> None:
         out = self.out
@@ -237,7 +284,7 @@ class Sender:
         if queue is None:
             return True
         while queue:
-            room = min(stream.send_window, self.send_window, DEFAULT_MAX_FRAME_BYTES)
+            room = min(stream.send_window, self._window(stream), DEFAULT_MAX_FRAME_BYTES)
             if room <= 0 or budget <= 0 or self.blocked or self.unsent > _MAX_UNSENT_BYTES:
                 return False
             chunk = take_chunk(queue, room)
@@ -341,4 +388,7 @@ class Sender:
             return
         self.open_streams -= 1
         self.grown -= stream.window_target - self.limits.stream_window_bytes
+        if self.is_shared and self.open_streams == 1 and self.waiting:
+            # Who is alone may have the whole window, see `_window`.
+            self.pump()
         self.stream_closed(stream)

@@ -114,8 +114,18 @@ def read_document(text: str, problems: Problems) -> Value | None:
         mark = error.problem_mark or error.context_mark
         place = Value(None, mark.line + 1, mark.column + 1) if mark else Value(None, 1, 1)
         context = f" {error.context}" if error.context else ""
-        problems.add(place, f"no valid YAML{context}: {error.problem or error}")
+        if "\t" in find_indent(text, place.line):
+            problems.add(place, "a tab in the indentation: YAML indents with spaces, so replace it by two of them")
+        else:
+            problems.add(place, f"no valid YAML{context}: {error.problem or error}")
     return None
+
+
+def find_indent(text: str, line: int) -> str:
+    """The blanks that a line, counted from 1, begins with."""
+    lines = text.split("\n", line)
+    found = lines[line - 1] if line <= len(lines) else ""
+    return found[: len(found) - len(found.lstrip(" \t-"))]
 
 
 class Builder:

@@ -26,5 +26,6 @@ cdef class Adapter:
     cpdef get_buffer(self, Py_ssize_t sizehint)
     @cython.locals(conn=Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
     cpdef buffer_updated(self, Py_ssize_t nbytes)
+    cpdef bint is_stuck(self, double now) except -1
     @cython.locals(conn=Connection, data=bytes)
     cpdef write_out(self)

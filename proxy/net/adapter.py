@@ -24,6 +24,8 @@ READ_BUFFER_BYTES = 128 * 1024
 _HIGH_WATER_BYTES = 64 * 1024
 # Who sends this much at once lets the others have a turn.
 _FAIR_BYTES = 32 * 1024
+# A peer that sends a preface or a frame so slowly holds memory, or the others on its connection, for nothing.
+_PARTIAL_S = 10.0
 # How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
 _LINGER_S = 1.0
 
@@ -196,6 +198,18 @@ class Adapter:
             transport.abort()
         else:
             asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether the preface, a frame or a header block has been incomplete for too long, however it dribbles in.
+
+        To be asked every second or so.
+        """
+        conn = self.conn
+        partial = not conn.peer_settings_seen or self.tail or conn.assembling
+        if not partial or conn.frames != self.frames_before:
+            self.frames_before = conn.frames
+            self.whole_s = now
+        return now - self.whole_s > _PARTIAL_S
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""

@@ -1,21 +1,32 @@
-"""Accepting: a listening socket, and the sweep over what was accepted (idle, half-open, too old, draining)."""
+"""Accepting: a listening socket, and the sweep over what was accepted (idle, half-open, too old, draining).
+
+Invariant: there are never more connections than the process has descriptors for, with some left for endpoints and the
+admin port. Above that the ones that have been idle for longest go, so that silent clients cannot lock out the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import resource
 from time import monotonic
 from typing import Any
 
+from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import Adapter, ReadBuffer, flush, tune_socket
 from proxy.net.log import log_bug
+from proxy.net.relief import relieve
 from proxy.relay.downstream import Downstream
 from proxy.relay.relay import Relay
 
 BACKLOG = 1024
-# A client that sends a preface or a frame so slowly holds memory for nothing (slow loris).
-_PARTIAL_S = 10.0
+# Each idle one costs about 2 KB.
+MAX_CONNECTIONS = 10_000
+# Of the process's descriptors, what is left for everything but clients.
+_RESERVED_PART = 0.25
+# How many go at once when there are too many: to look for them costs more than to end them.
+_EVICTED_PART = 0.05
 # A client that leaves all its windows shut for this long, with responses waiting, will not open them again.
 _STALLED_S = 300.0
 # After the drain is announced the listener stays open so long: what is in its backlog is accepted, not reset.
@@ -44,12 +55,14 @@ class Listener:
         self.user_timeout_s = user_timeout_s
         self.adapters: set[Adapter] = set()
         self.draining = False
+        self.max_connections = MAX_CONNECTIONS
         self.server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, reuse_port: bool) -> list[tuple[str, int]]:
         """Bind and accept; OSError where that fails. Returns the addresses."""
+        self.max_connections = min(MAX_CONNECTIONS, int(raise_descriptors() * (1.0 - _RESERVED_PART)))
         loop = asyncio.get_running_loop()
-        accept: Any = self._accept
+        accept: Any = self.make_adapter
         self.server = await loop.create_server(accept, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
         for sock in self.server.sockets:
             tune_socket(sock, self.user_timeout_s)
@@ -64,12 +77,37 @@ class Listener:
         for sock in self.server.sockets if self.server is not None else ():
             tune_socket(sock, user_timeout_s)
 
-    def _accept(self) -> Adapter:
+    def make_adapter(self, relay: Relay | None = None) -> Adapter:
+        """For a connection that was accepted here, or elsewhere with a relay of its own."""
         now = monotonic()
-        conn = Downstream(self.relay, self.limits, now)
+        conn = Downstream(relay or self.relay, self.limits, now)
         adapter = Adapter(conn, self.buffer, self.tcp, self._ended)
+        if len(self.adapters) >= self.max_connections:
+            self._make_room()
+        if len(self.adapters) >= self.max_connections:
+            conn.fault = "too many connections"
+            # Once it is made, it can be ended.
+            asyncio.get_running_loop().call_later(0.0, adapter.abort)
         self.adapters.add(adapter)
         return adapter
+
+    def _make_room(self) -> None:
+        """End the connections without requests that have been idle for longest."""
+        idle = []
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            if conn.open_streams == 0 and not conn.closed:
+                idle.append((max(conn.idle_since_s, conn.now), id(adapter), adapter))
+        idle.sort()
+        for _since_s, _id, adapter in idle[: max(1, int(self.max_connections * _EVICTED_PART))]:
+            self.adapters.discard(adapter)
+            self._end(adapter, "too many connections")
+
+    def _end(self, adapter: Adapter, reason: str) -> None:
+        """For a reason that is counted; without GOAWAY, which who holds us up would not read."""
+        adapter.conn.fault = reason
+        adapter.abort()
 
     def _ended(self, adapter: Adapter, error: str) -> None:
         self.adapters.discard(adapter)
@@ -82,6 +120,7 @@ class Listener:
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
+        relieve(self.adapters)
         flush(self.relay.flushes)
 
     def _look_at(self, adapter: Adapter, now: float) -> None:
@@ -89,22 +128,18 @@ class Listener:
         assert isinstance(conn, Downstream)
         if conn.closed:
             return
-        if self._is_stalled(adapter, now) or self._is_stuck(adapter, now):
-            adapter.abort()
+        if self._is_stalled(adapter, now):
+            self._end(adapter, "windows shut")
+        elif adapter.is_stuck(now):
+            if conn.preface_seen:
+                conn.fail(ENHANCE_YOUR_CALM, "incomplete frame")
+            else:
+                self._end(adapter, "incomplete preface")
         elif conn.drain_at_s:
             if now >= conn.drain_at_s:
                 conn.refuse_more()
         elif self.draining or self._is_idle(conn, now) or self._is_old(adapter, now):
             conn.drain(now)
-
-    def _is_stuck(self, adapter: Adapter, now: float) -> bool:
-        """Whether the preface, a frame or a header block has been incomplete for too long, however it dribbles in."""
-        conn = adapter.conn
-        partial = not conn.peer_settings_seen or adapter.tail or conn.assembling
-        if not partial or conn.frames != adapter.frames_before:
-            adapter.frames_before = conn.frames
-            adapter.whole_s = now
-        return now - adapter.whole_s > _PARTIAL_S
 
     def _is_stalled(self, adapter: Adapter, now: float) -> bool:
         conn = adapter.conn
@@ -146,3 +181,11 @@ class Listener:
         for adapter in list(self.adapters):
             adapter.abort()
         return ended
+
+
+def raise_descriptors() -> int:
+    """Allow this process as many open files as it may have, and say how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return MAX_CONNECTIONS * 2 if hard == resource.RLIM_INFINITY else hard

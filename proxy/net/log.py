@@ -1,25 +1,48 @@
-"""Lines on stderr, for a person or a log collector. Nothing per request ever comes here."""
+"""Lines on stderr, for a person or a log collector. Nothing per request ever comes here.
+
+Invariant: nothing waits for who reads them. A line that a pipe has no room for, or a disk, is lost, and counted on the
+next one that gets through: neither a full disk nor a stuck collector may hold up the traffic.
+"""
 
 from __future__ import annotations
 
-import sys
+import os
+import select
 import time
 import traceback
+from asyncio import AbstractEventLoop
+from typing import Any
 
+_STDERR = 2
+# A pipe that is writable takes this much without a wait (POSIX, PIPE_BUF).
+_PIECE_BYTES = 4096
 _BUG_LINES_MAX = 100
 _bugs_seen = 0
+_lost = 0
 
 
 def log(message: str) -> None:
     """One line with the time in UTC, as RFC 3339."""
+    global _lost
     now = time.time()
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    before = f"({_lost} lines before this one are lost) " if _lost else ""
+    line = f"{stamp}.{int(now % 1 * 1000):03d}Z {before}{message}\n"
+    _lost = 0 if write(line.encode(errors="replace")) else _lost + 1
+
+
+def write(data: bytes) -> bool:
+    """Whether all of it went out."""
+    poll = select.poll()
+    poll.register(_STDERR, select.POLLOUT)
     try:
-        sys.stderr.write(f"{stamp}.{int(now % 1 * 1000):03d}Z {message}\n")
-        sys.stderr.flush()
+        while data:
+            if not any(events & select.POLLOUT for _, events in poll.poll(0)):
+                return False
+            data = data[os.write(_STDERR, data[:_PIECE_BYTES]) :]
     except OSError:
-        # A full disk or a closed pipe must not end the traffic.
-        return
+        return False
+    return True
 
 
 def log_bug(message: str, error: BaseException) -> None:
@@ -28,3 +51,9 @@ def log_bug(message: str, error: BaseException) -> None:
     _bugs_seen += 1
     if _bugs_seen <= _BUG_LINES_MAX:
         log(f"bug: {message}: " + "".join(traceback.format_exception(error)).rstrip())
+
+
+def log_unhandled(_loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What asyncio has to say of its tasks and transports; its own log would wait for who does not read it."""
+    message, error = str(context.get("message", "unhandled")), context.get("exception")
+    log_bug(message, error if isinstance(error, BaseException) else RuntimeError(message))

@@ -10,15 +10,17 @@ import asyncio
 import random
 from time import monotonic
 
+from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import Adapter, ReadBuffer, describe, tune_socket
+from proxy.net.adapter import Adapter, ReadBuffer, describe, flush, tune_socket
 from proxy.net.log import log, log_bug
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
 from proxy.route.model import join_host_port
 
+_SWEEP_S = 1.0
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
@@ -38,6 +40,7 @@ class Pool:
         self.adapters: set[Adapter] = set()
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def dial(self, link: Link) -> None:
         """Called by a link that wants one more connection."""
@@ -112,8 +115,19 @@ class Pool:
         if not link.conns:
             link.dial_more()
 
+    def _sweep(self) -> None:
+        """End connections whose endpoint leaves a frame unfinished: no other stream can be answered behind it."""
+        self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
+        now = monotonic()
+        for adapter in list(self.adapters):
+            conn = adapter.conn
+            if conn.peer_settings_seen and not conn.closed and adapter.is_stuck(now):
+                conn.fail(ENHANCE_YOUR_CALM, "incomplete frame")
+        flush(self.relay.flushes)
+
     def close(self) -> None:
         """End everything at once."""
+        self.sweeping.cancel()
         for task in self.tasks:
             task.cancel()
         for adapter in list(self.adapters):

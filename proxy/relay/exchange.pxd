@@ -15,7 +15,13 @@ cdef int CANCEL, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM
 cdef int CLOSED
 cdef int GRPC_UNAVAILABLE, GRPC_RESOURCE_EXHAUSTED
 
+cdef long long _SHARE, _TOO_MANY
+cdef double _BODILESS_S, _PAUSED_S
+
 cpdef bint is_http_fault(HeaderBlock block) except -1
+
+@cython.locals(count=cython.longlong, stream=Stream, exchange=Exchange)
+cpdef long count_streams(Connection client, Link link, double now) except -1
 
 @cython.final
 @cython.freelist(256)
@@ -26,7 +32,7 @@ cdef class Exchange:
     cdef public list body
     cdef public long long body_bytes
     cdef public bint request_end, responding, sampled, faulty, done
-    cdef public bytes trailers
+    cdef public HeaderBlock trailers
     cdef public Decision decision
     cdef public Endpoint endpoint
     cdef public HttpMetrics handle
@@ -40,15 +46,23 @@ cdef class Exchange:
     cpdef dispatch(self, double now)
     @cython.locals(endpoint=Endpoint, link=Link)
     cdef _find_room(self, Cluster cluster, Endpoint full, double now)
+    @cython.locals(conn=Client)
+    cdef Client _take(self, Link link, double now)
+    @cython.locals(down=Stream, client=Connection, room=cython.longlong)
+    cpdef bint may_have(self, Link link, Client conn, double now) except -1
     @cython.locals(cluster=Cluster, decision=Decision)
     cdef _wait_for_endpoint(self, double now)
     cdef _limit_wait(self, double at_s)
-    @cython.locals(down=Stream, up=Stream, body=list, trailers=bytes, chunk=bytes, last=Py_ssize_t, at=Py_ssize_t)
+    @cython.locals(down=Stream, up=Stream, body=list, trailers=HeaderBlock, chunk=bytes, last=Py_ssize_t, at=Py_ssize_t)
     cpdef send(self, Client conn, double now)
+    cpdef bint is_stalled(self, double now) except -1
+    cpdef give_way(self, double now)
+    @cython.locals(conn=Connection)
+    cdef _send_trailers(self, Stream up, HeaderBlock trailers, double now)
     cpdef keep(self, bytes payload)
     @cython.locals(up=Stream, conn=Connection)
     cpdef request_data(self, bytes payload, bint end, Stream down, double now)
-    @cython.locals(up=Stream, conn=Connection)
+    @cython.locals(up=Stream)
     cpdef request_trailers(self, HeaderBlock block, Stream down, double now)
     cpdef cancel(self, long long code, double now)
     @cython.locals(timeout_s=cython.double)
@@ -59,6 +73,8 @@ cdef class Exchange:
     cpdef response_data(self, bytes payload, bint end, Stream up, double now)
     @cython.locals(down=Stream, conn=Connection)
     cpdef response_trailers(self, HeaderBlock block, Stream up, double now)
+    @cython.locals(conn=Connection)
+    cdef bint _is_too_large(self, HeaderBlock block, Stream down) except -1
     cpdef upstream_reset(self, long long code, double now)
     cpdef upstream_lost(self, failure, str detail, bint is_fault, double now)
     cpdef unprocessed(self, bint refused, double now)
@@ -66,6 +82,8 @@ cdef class Exchange:
     @cython.locals(status=cython.int, faulty=cython.bint, success=cython.bint)
     cpdef complete(self, double pushback_s, double now)
     cpdef deadline_passed(self, double now)
+    @cython.locals(conn=Client)
+    cdef _room_or_fail(self, Link link, double now)
     cpdef fail(self, failure, str detail, double now, bint is_fault=*)
     cpdef refuse(self, double now)
     @cython.locals(down=Stream, conn=Connection)

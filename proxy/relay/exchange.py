@@ -26,6 +26,8 @@ from proxy.relay.failure import (
     HTTP_TOO_MANY_REQUESTS,
     NO_ROUTE,
     OVERLOAD,
+    RESPONSE_HEADERS_TOO_LARGE,
+    STALLED,
     TIMEOUT,
     UPSTREAM_LOST,
     Failure,
@@ -40,11 +42,27 @@ from proxy.relay.relay import Decision, Relay
 MAX_REPLAY_BYTES = 65_536
 MAX_ATTEMPTS = 3
 MIN_DEADLINE_S = 0.01
+# How many streams a client may have at an endpoint for each one that the endpoint has still room for.
+_SHARE = 2
+_TOO_MANY = 2**31
+# Where an endpoint takes no more streams: how long a request may be without any body, or one that has begun pause.
+_BODILESS_S = 2.0
+_PAUSED_S = 60.0
 
 
 def is_http_fault(block: HeaderBlock) -> bool:
     """Whether a response's status is a fault of the endpoint; 429 only where it asks to wait."""
     return block.status in HTTP_FAULTS or (block.status == HTTP_TOO_MANY_REQUESTS and block.pushback_s >= 0)
+
+
+def count_streams(client: Connection, link: Link, now: float) -> int:
+    """How many streams of a client's connection are open at an endpoint; no end of them where some are stalled."""
+    count = 0
+    for stream in client.streams.values():
+        exchange: Exchange | None = stream.owner  # type: ignore[assignment]
+        if exchange is not None and exchange.up is not None and exchange.endpoint is link.endpoint:
+            count += _TOO_MANY if exchange.is_stalled(now) else 1
+    return count
 
 
 class Exchange:
@@ -85,7 +103,7 @@ class Exchange:
         self.body: list[bytes] | None = []
         self.body_bytes = 0
         self.request_end = end
-        self.trailers: bytes | None = None
+        self.trailers: HeaderBlock | None = None
         self.decision: Decision = self.relay.decide(block)
         self.endpoint: Endpoint | None = None
         self.handle: HttpMetrics | None = None
@@ -93,7 +111,7 @@ class Exchange:
         self.attempts = 0
         self.started_s = now
         self.begun_s = now
-        # When the request was complete: what the client takes until then is no latency of the endpoint.
+        # When the latest of the request came: what the client takes until its end is no latency of the endpoint.
         self.ended_s = now
         self.status = 0
         self.grpc_status = -1
@@ -129,14 +147,16 @@ class Exchange:
             self._wait_for_endpoint(now)
             return
         link: Link = endpoint.link
-        conn = link.take()
+        conn = self._take(link, now)
         if conn is None:
             # It takes no more streams: if another does, no need to wait.
             other = self._find_room(cluster, endpoint, now)
             if other is not None:
                 endpoint = other
                 link = endpoint.link
-                conn = link.take()
+            else:
+                link.make_room(now)
+            conn = self._take(link, now)
         endpoint.begin(now)
         self.endpoint = endpoint
         self.begun_s = now
@@ -154,10 +174,26 @@ class Exchange:
             if endpoint is None:
                 return None
             link: Link = endpoint.link
-            if link.take() is not None:
+            if self._take(link, now) is not None:
                 return endpoint
             avoid += (endpoint,)
         return None
+
+    def _take(self, link: Link, now: float) -> Client | None:
+        conn = link.take()
+        return conn if conn is not None and self.may_have(link, conn, now) else None
+
+    def may_have(self, link: Link, conn: Client, now: float) -> bool:
+        """Whether the client leaves enough of the endpoint's streams to others; while they abound this is one look.
+
+        Or else clients whose requests never end would take them all (docs/decisions/0014).
+        """
+        down = self.down
+        if down is None:
+            return True
+        client: Connection = down.conn
+        room = conn.peer_max_streams - conn.open_streams
+        return client.open_streams <= _SHARE * room or count_streams(client, link, now) <= _SHARE * link.count_room()
 
     def _wait_for_endpoint(self, now: float) -> None:
         cluster = self.decision.cluster
@@ -185,6 +221,16 @@ class Exchange:
             at_s = self.expires_s
         self.tick = self.relay.add_deadline(self, at_s)
 
+    def is_stalled(self, now: float) -> bool:
+        """Whether the client has left the request unfinished; one that waits for its answer, however long, has not."""
+        if self.request_end or self.responding or self.done:
+            return False
+        return now - self.ended_s > (_PAUSED_S if self.body_bytes else _BODILESS_S)
+
+    def give_way(self, now: float) -> None:
+        """End a stalled request, so that another may have its stream."""
+        self.fail(STALLED, "", now)
+
     def send(self, conn: Client, now: float) -> None:
         """Open a stream on the connection and send all that has come of the request."""
         down = self.down
@@ -197,6 +243,9 @@ class Exchange:
             self.tick = self.relay.add_deadline(self, self.expires_s)
         if self.attempts:
             self.relay.tally.replayed()
+        if self.block.size > conn.peer_max_list_bytes:
+            self.fail(HEADERS_TOO_LARGE, "the endpoint accepts less", now)
+            return
         self._claim()
         up = conn.open(now)
         up.owner = self
@@ -206,14 +255,21 @@ class Exchange:
         body = self.body
         trailers = self.trailers
         if not body:
-            conn.send_headers(up, self.block.encoded, self.request_end and trailers is None)
+            conn.send_block(up, self.block, self.request_end and trailers is None)
         else:
-            conn.send_headers(up, self.block.encoded, False)
+            conn.send_block(up, self.block, False)
             last = len(body) - 1
             for at, chunk in enumerate(body):
                 conn.send_data(up, chunk, at == last and self.request_end and trailers is None)
         if trailers is not None:
-            conn.send_headers(up, trailers, True)
+            self._send_trailers(up, trailers, now)
+
+    def _send_trailers(self, up: Stream, trailers: HeaderBlock, now: float) -> None:
+        conn: Connection = up.conn
+        if trailers.size > conn.peer_max_list_bytes:
+            self.fail(HEADERS_TOO_LARGE, "the endpoint accepts less", now)
+        else:
+            conn.send_headers(up, trailers.encoded, True)
 
     # ---- from downstream
 
@@ -230,9 +286,9 @@ class Exchange:
 
     def request_data(self, payload: bytes, end: bool, down: Stream, now: float) -> None:
         """A piece of the request's body."""
+        self.ended_s = now
         if end:
             self.request_end = True
-            self.ended_s = now
         if self.body is not None and not self.done:
             self.keep(payload)
         up = down.peer
@@ -250,11 +306,10 @@ class Exchange:
     def request_trailers(self, block: HeaderBlock, down: Stream, now: float) -> None:
         self.request_end = True
         self.ended_s = now
-        self.trailers = block.encoded
+        self.trailers = block
         up = down.peer
         if up is not None:
-            conn: Connection = up.conn
-            conn.send_headers(up, block.encoded, True)
+            self._send_trailers(up, block, now)
 
     def cancel(self, code: int, now: float) -> None:
         """The downstream reset the stream or is gone."""
@@ -280,6 +335,9 @@ class Exchange:
         """A response's header block; `end` where it is the whole response."""
         self.body = None
         down = up.peer
+        if down is not None and self._is_too_large(block, down):
+            self.fail(RESPONSE_HEADERS_TOO_LARGE, "", now)
+            return
         if not block.informational:
             self.responding = True
             self.status = block.status
@@ -289,7 +347,7 @@ class Exchange:
                 up.content_left = -1
         if down is not None:
             conn: Connection = down.conn
-            conn.send_headers(down, block.encoded, end)
+            conn.send_block(down, block, end)
         if end:
             self.complete(block.pushback_s, now)
 
@@ -307,10 +365,17 @@ class Exchange:
         if block.grpc_status >= 0:
             self.grpc_status = block.grpc_status
         down = up.peer
+        if down is not None and self._is_too_large(block, down):
+            self.fail(RESPONSE_HEADERS_TOO_LARGE, "trailers", now)
+            return
         if down is not None:
             conn: Connection = down.conn
             conn.send_headers(down, block.encoded, True)
         self.complete(block.pushback_s, now)
+
+    def _is_too_large(self, block: HeaderBlock, down: Stream) -> bool:
+        conn: Connection = down.conn
+        return block.size > conn.peer_max_list_bytes
 
     def upstream_reset(self, code: int, now: float) -> None:
         """The endpoint reset the stream; the codec forgets it after this."""
@@ -391,10 +456,24 @@ class Exchange:
         if self.expires_s and now >= self.expires_s:
             # Only a request that was complete and got no byte in answer has waited for the endpoint.
             self.fail(TIMEOUT, "", now, self.request_end and not self.responding)
-        else:
+        elif self.endpoint is None:
             cluster = self.decision.cluster
             assert cluster is not None
-            self.fail(cluster.failure if self.endpoint is None else OVERLOAD, cluster.describe(), now)
+            self.fail(cluster.failure, cluster.describe(), now)
+        else:
+            self._room_or_fail(self.endpoint.link, now)
+
+    def _room_or_fail(self, link: Link, now: float) -> None:
+        """The time to wait for room is over."""
+        link.make_room(now)
+        if self.up is not None or self.done:
+            return
+        conn = self._take(link, now)
+        if conn is not None:
+            link.waiting.pop(self, None)
+            self.send(conn, now)
+        else:
+            self.fail(OVERLOAD, link.cluster.describe(), now)
 
     def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
         """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""

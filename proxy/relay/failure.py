@@ -28,22 +28,48 @@ NO_ENDPOINT = Failure("no-endpoint", 503, 14, "no endpoint is ready")
 UPSTREAM_LOST = Failure("upstream-lost", 502, 14, "the connection to the endpoint was lost before it answered")
 UPSTREAM_FAULT = Failure("upstream-fault", 502, 14, "the endpoint broke the HTTP/2 protocol")
 TIMEOUT = Failure("timeout", 504, 4, "the route's timeout passed")
+STALLED = Failure(
+    "request-stalled", 408, 14, "the rest of the request did not come, and others waited for the endpoint"
+)
 OVERLOAD = Failure("overload", 503, 14, "too many requests wait for an endpoint")
 NO_ROUTE = Failure("no-route", 404, 12, "no route matches the request's authority and path")
 UNKNOWN_DESTINATION = Failure("unknown-destination", 404, 12, "the destination is not known")
 NO_CONTROL_PLANE = Failure("no-control-plane", 503, 14, "the control plane has not said where this destination is")
 HEADERS_TOO_LARGE = Failure("headers-too-large", 431, 8, "the request's headers exceed the limit")
+RESPONSE_HEADERS_TOO_LARGE = Failure(
+    "response-headers-too-large", 502, 8, "the response's headers exceed what the client accepts"
+)
+
+# HTTP/1 only, where a message is read by its letters (proxy/codec/h1_fault.py).
+BAD_REQUEST = Failure("bad-request", 400, 13, "the request breaks the HTTP/1 protocol")
+METHOD_NOT_ALLOWED = Failure("method-not-allowed", 405, 12, "CONNECT is not served, since a tunnel bypasses all routes")
+REQUEST_TIMEOUT = Failure("request-timeout", 408, 4, "the request's head did not come in time")
+URI_TOO_LONG = Failure("uri-too-long", 414, 8, "the request's first line exceeds the limit")
+NOT_IMPLEMENTED = Failure("not-implemented", 501, 12, "no transfer coding but chunked is served")
+VERSION_NOT_SUPPORTED = Failure("version-not-supported", 505, 12, "this is neither HTTP/1.0 nor HTTP/1.1")
+BAD_RESPONSE = Failure("bad-response", 502, 14, "the endpoint broke the HTTP/1 protocol")
+CONNECT_FAILED = Failure("connect-failed", 502, 14, "no endpoint takes connections")
 
 FAILURES = (
     NO_ENDPOINT,
     UPSTREAM_LOST,
     UPSTREAM_FAULT,
     TIMEOUT,
+    STALLED,
     OVERLOAD,
     NO_ROUTE,
     UNKNOWN_DESTINATION,
     NO_CONTROL_PLANE,
     HEADERS_TOO_LARGE,
+    RESPONSE_HEADERS_TOO_LARGE,
+    BAD_REQUEST,
+    METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
+    URI_TOO_LONG,
+    NOT_IMPLEMENTED,
+    VERSION_NOT_SUPPORTED,
+    BAD_RESPONSE,
+    CONNECT_FAILED,
 )
 
 # gRPC's statuses that count as failures for the success rate: UNKNOWN, DEADLINE_EXCEEDED, PERMISSION_DENIED, INTERNAL,

@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.client cimport Client
+from proxy.codec.stream cimport Stream
 from proxy.relay.cluster cimport Cluster
 
 cdef class Carrier(Client):
@@ -15,13 +16,17 @@ cdef class Link:
     cdef public object dial, waiting, target
     cdef public bint dialling, removed
     cdef public int failures
-    cdef public double connect_timeout_s
+    cdef public double connect_timeout_s, made_room_s
     cdef public Carrier current
     cdef public list conns
-    @cython.locals(conn=Carrier)
+    @cython.locals(conn=Carrier, clogged=Carrier)
     cpdef Carrier take(self)
+    @cython.locals(conn=Carrier, room=cython.longlong, most=cython.longlong)
+    cpdef long count_room(self) except -1
     cpdef dial_more(self)
     cpdef bint park(self, exchange) except -1
+    @cython.locals(conn=Carrier, stream=Stream, stalled=list)
+    cpdef make_room(self, double now)
     cpdef attach(self, Carrier conn, double now)
     cpdef detach(self, Carrier conn, double now)
     @cython.locals(conn=Carrier)

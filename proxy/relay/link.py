@@ -19,6 +19,13 @@ from proxy.relay.pending import Pending
 from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 16
+# Beside one whose window is used up, another is dialled only up to here: a busy endpoint's are used up now and then.
+MAX_CLOGGED = 4
+# Of those that wait, how many are looked at for one that may have the room.
+_LOOKS = 100
+# To look for stalled requests costs a glance at each, so it is done so seldom, and ends so many.
+_MAKE_ROOM_S = 0.1
+_MAKE_ROOM = 16
 # Past this id a successor is dialled; the connection serves on until that one is there. 2^29 requests are 15 hours at
 # 10,000/s.
 REPLACE_AT_ID = 2**30
@@ -53,6 +60,7 @@ class Link:
         "dialling",
         "endpoint",
         "failures",
+        "made_room_s",
         "removed",
         "target",
         "waiting",
@@ -65,6 +73,7 @@ class Link:
         self.dialling = False
         self.removed = False
         self.failures = 0
+        self.made_room_s = 0.0
         self.target: Target | None = None
         self.connect_timeout_s = 1.0
         self.current: Carrier | None = None
@@ -73,21 +82,34 @@ class Link:
         endpoint.link = self
 
     def take(self) -> Carrier | None:
-        """A connection with room for one more stream."""
+        """A connection with room for one more stream, and if there is one, for its body."""
         conn = self.current
-        if conn is not None and conn.has_room():
+        if conn is not None and conn.has_room() and not conn.is_clogged():
             return conn
+        clogged: Carrier | None = None
         for conn in self.conns:
             if conn.has_room():
-                self.current = conn
-                return conn
-        if self._is_full():
+                if not conn.is_clogged():
+                    self.current = conn
+                    return conn
+                clogged = conn
+        if self._is_full() if clogged is None else len(self.conns) < MAX_CLOGGED:
             self.dial_more()
-        return None
+        return clogged
 
     def _is_full(self) -> bool:
         """Whether one more connection would help: not where the peer allows no streams at all."""
         return 0 < len(self.conns) < MAX_CONNECTIONS and any(conn.peer_max_streams for conn in self.conns)
+
+    def count_room(self) -> int:
+        """How many more streams the endpoint would take, on its connections and on those that may still be dialled."""
+        room = 0
+        most = 0
+        for conn in self.conns:
+            room += conn.peer_max_streams - conn.open_streams
+            if conn.peer_max_streams > most:
+                most = conn.peer_max_streams
+        return room + most * (MAX_CONNECTIONS - len(self.conns))
 
     def dial_more(self) -> None:
         if not self.dialling and not self.removed:
@@ -100,6 +122,22 @@ class Link:
             return False
         self.waiting[exchange] = None
         return True
+
+    def make_room(self, now: float) -> None:
+        """End some requests that their clients have left unfinished, since others wait for the endpoint's streams."""
+        if now - self.made_room_s < _MAKE_ROOM_S:
+            return
+        self.made_room_s = now
+        stalled: list[Pending] = []
+        for conn in self.conns:
+            # What ends here lets others in by this clock, not by that of its last byte.
+            conn.now = now
+            for stream in conn.streams.values():
+                exchange: Pending | None = stream.owner  # type: ignore[assignment]
+                if exchange is not None and len(stalled) < _MAKE_ROOM and exchange.is_stalled(now):
+                    stalled.append(exchange)
+        for exchange in stalled:
+            exchange.give_way(now)
 
     def attach(self, conn: Carrier, now: float) -> None:
         """A connection is established: the peer's SETTINGS have come."""
@@ -143,7 +181,14 @@ class Link:
             conn = self.take()
             if conn is None:
                 return
-            exchange, _ = self.waiting.popitem(last=False)
+            for _look in range(min(len(self.waiting), _LOOKS)):
+                exchange = next(iter(self.waiting))
+                if exchange.may_have(self, conn, now):
+                    break
+                self.waiting.move_to_end(exchange)
+            else:
+                return
+            del self.waiting[exchange]
             exchange.send(conn, now)
 
     def scatter(self, now: float) -> None:

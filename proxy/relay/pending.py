@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.codec.client import Client
+
+if TYPE_CHECKING:
+    from proxy.relay.link import Link
 
 
 class Pending(Protocol):
@@ -12,6 +15,15 @@ class Pending(Protocol):
 
     def dispatch(self, now: float) -> None:
         """An endpoint may be ready, or there is another cluster for it."""
+
+    def may_have(self, link: Link, conn: Client, now: float) -> bool:
+        """Whether one more stream there is not more than its client's share."""
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether its client has left it unfinished."""
+
+    def give_way(self, now: float) -> None:
+        """Another may have its stream."""
 
     def send(self, conn: Client, now: float) -> None:
         """There is room on this connection."""

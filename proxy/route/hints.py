@@ -26,19 +26,24 @@ Address = tuple[str, int]
 
 
 class Expectation(NamedTuple):
-    """What a destination speaks: MORE is not known; `is_http` forbids that silence or half a word makes it opaque."""
+    """What a destination speaks: MORE is not known; `is_http` forbids that silence or half a word makes it opaque.
+
+    `reason` says for a metric who knows: known (configuration) or port.
+    """
 
     kind: int = MORE
     is_http: bool = False
+    reason: str = "known"
 
 
 UNKNOWN = Expectation()
 _OPAQUE = Expectation(OPAQUE)
+_OPAQUE_PORT = Expectation(OPAQUE, reason="port")
 
 
 def expect_port(port: int, opaque_ports: frozenset[int] = OPAQUE_PORTS) -> Expectation:
     """What a port alone lets expect."""
-    return _OPAQUE if port in opaque_ports else UNKNOWN
+    return _OPAQUE_PORT if port in opaque_ports else UNKNOWN
 
 
 def expect_app_protocol(name: str, port: int) -> Expectation:

@@ -57,7 +57,9 @@ class MeshStage(Stage):
         super().__init__(0)
         self.clusters = Clusters(self.dialled.append, lambda: None)
         self.control: ControlPlane
-        self.destinations = Destinations(self.clusters, self.relay, self._connect, self.flush, lambda: self.now)
+        self.destinations = Destinations(
+            self.clusters, self.relay.forget_decisions, self._connect, self.flush, lambda: self.now
+        )
         self.relay.route = self.destinations.route
 
     def _connect(self, on_change: OnChange) -> ControlPlane:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -91,6 +92,20 @@ def test_completion_prints_a_script(shell: str, line: str) -> None:
     result = mesh("completion", shell)
     assert (result.returncode, result.stderr) == (0, "")
     assert line in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [("mesh proxy --", "--config"), ("mesh proxy --listen a --li", "--listen")]
+)
+def test_options_of_commands_that_another_parser_reads_are_completed(words: str, expected: str) -> None:
+    asked = {"_MESH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    program = "import sys; sys.argv = ['mesh']; from mesh.cli import main; sys.exit(main())"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert expected in result.stdout.split()
+    assert all(option.startswith(words.split()[-1]) for option in result.stdout.split())
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.admin import Admin, connection, pages
-from proxy.admin.http import Refusal, parse_head
+from proxy.admin.connection import is_own_host
+from proxy.admin.http import Refusal, Request, parse_head
 from proxy.admin.pages import MAX_CONNECTIONS
 from proxy.config import from_arguments
 from proxy.errors import ListenError
@@ -27,6 +28,7 @@ class Proxy:
         self.reason = ""
         self.pieces = [b"# a\n", b"", b"# b\n"]
         self.shutdowns = 0
+        self.told = asyncio.Event()
         self.config = from_arguments("127.0.0.1:4140", "10.0.0.1:80,emoji:81")
         self.port = 0
 
@@ -36,11 +38,18 @@ class Proxy:
     def shutdown(self) -> None:
         self.shutdowns += 1
 
+    async def drain(self) -> str:
+        await self.told.wait()
+        return "drained: inbound"
+
+    def admin(self) -> Admin:
+        return Admin(lambda: self.reason, self.metrics, lambda: self.config, self.shutdown, self.drain)
+
 
 @asynccontextmanager
 async def running() -> AsyncIterator[Proxy]:
     proxy = Proxy()
-    admin = Admin(lambda: proxy.reason, proxy.metrics, lambda: proxy.config, proxy.shutdown)
+    admin = proxy.admin()
     proxy.port = (await admin.start(Address("127.0.0.1", 0))).port
     try:
         yield proxy
@@ -99,6 +108,7 @@ async def test_pages() -> None:
             "GET /ready",
             "GET /metrics",
             "GET /config",
+            "POST /drain",
             "POST /shutdown",
             "",
         ]
@@ -128,7 +138,11 @@ async def test_shutdown_is_a_post() -> None:
 async def test_the_answer_to_a_shutdown_arrives() -> None:
     proxy = Proxy()
     stopping: list[asyncio.Task[None]] = []
-    admin = Admin(lambda: "", proxy.metrics, lambda: None, lambda: stopping.append(asyncio.create_task(admin.stop())))
+
+    def stop() -> None:
+        stopping.append(asyncio.create_task(admin.stop()))
+
+    admin = Admin(lambda: "", proxy.metrics, lambda: None, stop, proxy.drain)
     proxy.port = (await admin.start(Address("127.0.0.1", 0))).port
     idle = await asyncio.open_connection("127.0.0.1", proxy.port)
     assert (await ask(proxy, "POST", "/shutdown")).text == "shutting down\n"
@@ -188,6 +202,75 @@ async def test_web_pages_cannot_read_the_configuration_by_rebinding() -> None:
 async def test_hosts_that_may_shut_down(host: str) -> None:
     async with running() as proxy:
         assert (await ask(proxy, "POST", "/shutdown", host=host)).status == 202
+
+
+async def test_a_drain_is_answered_when_its_time_has_come() -> None:
+    async with running() as proxy:
+        assert (await ask(proxy, "GET", "/drain")).status == 405
+        asking = [asyncio.create_task(ask(proxy, "POST", "/drain")) for _ in range(2)]
+        assert (await ask(proxy, "GET", "/live")).status == 200
+        assert not any(task.done() for task in asking)
+        proxy.told.set()
+        assert [((await task).status, (await task).text) for task in asking] == [(200, "drained: inbound\n")] * 2
+
+
+async def test_who_asks_for_a_drain_may_go() -> None:
+    async with running() as proxy:
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"POST /drain HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await ask(proxy, "GET", "/live")).status == 200
+        writer.transport.abort()
+        assert (await ask(proxy, "GET", "/live")).status == 200
+        proxy.told.set()
+        assert (await ask(proxy, "POST", "/drain")).status == 200
+
+
+async def test_a_drain_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "STOP_TIMEOUT_S", 0.01)
+    async with running() as proxy:
+        asking = asyncio.create_task(exchange(proxy, b"POST /drain HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+        assert (await ask(proxy, "GET", "/live")).status == 200
+    with suppress(ConnectionError):
+        assert await asking == b""
+
+
+async def test_a_page_that_breaks_is_an_error_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    async def breaks() -> str:
+        raise RuntimeError("on purpose")
+
+    proxy = Proxy()
+    admin = Admin(lambda: "", proxy.metrics, lambda: None, proxy.shutdown, breaks)
+    proxy.port = (await admin.start(Address("127.0.0.1", 0))).port
+    assert (await ask(proxy, "POST", "/drain")).status == 500
+    await admin.stop()
+    assert "RuntimeError: on purpose" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["/drain", "/shutdown"])
+async def test_another_pod_cannot_end_this_one(path: str) -> None:
+    proxy = Proxy()
+    request = Request("POST", path, "HTTP/1.1", {"host": "10.0.0.1:4191"})
+    with pytest.raises(Refusal, match="only from within the pod"):
+        proxy.admin().answer(request)
+    assert proxy.shutdowns == 0
+
+
+@pytest.mark.parametrize(
+    ("peer", "local", "own"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.5", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1", True),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.2", "10.0.0.1", False),
+        ("fd00::2", "fd00::1", False),
+        ("::ffff:10.0.0.2", "::ffff:10.0.0.1", False),
+    ],
+)
+def test_who_is_in_the_pod(peer: str, local: str, own: bool) -> None:
+    assert is_own_host(peer, local) is own
 
 
 async def test_head_is_get_without_the_body() -> None:
@@ -319,7 +402,7 @@ async def test_silent_connections_do_not_lock_out_who_asks() -> None:
 
 async def test_a_port_in_use_is_a_clear_error() -> None:
     async with running() as proxy:
-        other = Admin(lambda: "", proxy.metrics, lambda: None, proxy.shutdown)
+        other = proxy.admin()
         with pytest.raises(ListenError, match=rf"cannot listen on the admin address 127\.0\.0\.1:{proxy.port}: "):
             await other.start(Address("127.0.0.1", proxy.port))
         with pytest.raises(ListenError, match=r"cannot listen on the admin address 192\.0\.2\.1:1: "):

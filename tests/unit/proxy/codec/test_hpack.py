@@ -271,3 +271,23 @@ def test_names_are_remembered_within_bounds() -> None:
 def test_long_names_are_not_remembered() -> None:
     block = b"\x00\x40" + b"n" * 64 + b"\x01v"
     assert Decoder().decode(block)[0].label is not Decoder().decode(block)[0].label
+
+
+def test_a_block_whose_references_stand_for_more_than_two_tables_is_oversize() -> None:
+    """Each is a byte on the wire, and would be passed on in full."""
+    decoder = Decoder()
+    decoder.decode(b"\x40\x04bomb\x7f\xbd\x1e" + b"b" * 4_028)
+    decoder.decode(b"\x40\x04bomb\x7f\x81\x1e" + b"b" * 3_968)
+    assert decoder.referred_bytes == 0
+    assert len(decoder.decode(b"\xbe" * 2)) == 2
+    assert not decoder.oversize
+    assert 7_900 < decoder.referred_bytes < 8_192
+    decoder.decode(b"\xbe" * 3)
+    assert decoder.oversize
+
+
+def test_a_name_by_reference_is_counted_too() -> None:
+    decoder = Decoder()
+    decoder.decode(b"\x40\x7f\x81\x1e" + b"n" * 3_968 + b"\x01v")
+    decoder.decode(b"\x0f\x2f\x01v" * 3)
+    assert decoder.oversize

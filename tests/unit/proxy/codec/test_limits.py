@@ -81,3 +81,18 @@ def test_what_was_read_is_forgiven() -> None:
             guard.control_queued()
         guard.control_flushed()
     assert count_until_fault(guard.control_queued) == 5
+
+
+def test_frames_that_lead_to_nothing_are_counted_by_the_ten_seconds() -> None:
+    guard = FloodGuard(Limits(max_idle_frames=10))
+    for second in range(0, 200, 2):
+        guard.idle_frame(1_000.0 + second)
+    for _ in range(10):
+        guard.idle_frame(2_000.0)
+    guard.stream_opened()
+    guard.data_sent += 1
+    for _ in range(20):
+        guard.idle_frame(2_000.0)
+    with pytest.raises(ConnectionFault) as fault:
+        guard.idle_frame(2_000.0)
+    assert fault.value.code == 11

@@ -1,0 +1,1 @@
+"""Raw TCP: what a gigabyte costs, against real peers."""

@@ -1,0 +1,131 @@
+"""The chunked transfer coding, read (RFC 9112, section 7.1), and written.
+
+Invariants: a size is hex digits and nothing else; extensions are dropped, and bounded like Go's: a body of tiny chunks
+with large extensions makes work, not content. Any chunking of the input gives the same data.
+"""
+
+from __future__ import annotations
+
+from proxy.codec.buffer import cut
+from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, MessageFault
+from proxy.codec.h1_fields import is_legal, read_trailers
+
+SIZE = 0
+DATA = 1
+DATA_END = 2
+TRAILERS = 3
+DONE = 4
+_SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = SIZE, DATA, DATA_END, TRAILERS, DONE
+
+MAX_SIZE_LINE_BYTES = 1024
+MAX_SIZE_DIGITS = 15
+MAX_EXCESS_BYTES = 16_384
+# What of a chunk's framing is free: a chunk may have this much, and twice its own size.
+_FREE_BYTES = 16
+LAST_CHUNK = b"0\r\n"
+
+
+class ChunkReader:
+    """Reads one body at a time. While `state` is DATA, `left` bytes of data come next; DONE once the body is over."""
+
+    __slots__ = ("excess_bytes", "left", "max_bytes", "max_fields", "state", "trailers")
+
+    def __init__(self, max_bytes: int, max_fields: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_fields = max_fields
+        self.begin()
+
+    def begin(self) -> None:
+        """The next body."""
+        self.state = _SIZE
+        self.left = 0
+        self.excess_bytes = 0
+        self.trailers = b""
+
+    def advance(self, buf: bytearray, pos: int, end: int) -> int:
+        """Take what is not data from `buf[pos:end]`; returns the position of the first byte not taken."""
+        before = -1
+        while pos != before and pos < end and self.state != _DATA and self.state != _DONE:
+            before = pos
+            if self.state == _SIZE:
+                pos = self._read_size(buf, pos, end)
+            elif self.state == _DATA_END:
+                pos = self._read_data_end(buf, pos, end)
+            else:
+                pos = self._read_trailers(buf, pos, end)
+        return pos
+
+    def consume(self, size: int) -> None:
+        """So much data was taken."""
+        self.left -= size
+        if self.left == 0:
+            self.state = _DATA_END
+
+    def _read_size(self, buf: bytearray, pos: int, end: int) -> int:
+        p = buf
+        number = 0
+        at = pos
+        while at < end and at - pos <= MAX_SIZE_DIGITS:
+            digit = hex_digit(p[at])
+            if digit < 0:
+                break
+            number = number << 4 | digit
+            at += 1
+        if at - pos > MAX_SIZE_DIGITS or (at < end and (at == pos or (p[at] != 0x0D and p[at] != 0x3B))):
+            raise MessageFault(BAD_REQUEST, "illegal chunk size")
+        if at == end:
+            return pos
+        after = buf.find(b"\r\n", at, min(end, pos + MAX_SIZE_LINE_BYTES)) + 2
+        if not is_legal(cut(buf, at, after if after >= 2 else min(end, pos + MAX_SIZE_LINE_BYTES)).removesuffix(b"\r")):
+            raise MessageFault(BAD_REQUEST, "control character in a chunk's extension")
+        if after < 2:
+            if end - pos >= MAX_SIZE_LINE_BYTES:
+                raise MessageFault(BAD_REQUEST, "chunk extension too long")
+            return pos
+        self.excess_bytes = max(0, self.excess_bytes + after - pos - _FREE_BYTES - 2 * number)
+        if self.excess_bytes > MAX_EXCESS_BYTES:
+            raise MessageFault(BAD_REQUEST, "chunk extensions flood")
+        self.left = number
+        self.state = _DATA if number else _TRAILERS
+        return after
+
+    def _read_data_end(self, buf: bytearray, pos: int, end: int) -> int:
+        p = buf
+        if p[pos] != 0x0D or (end - pos > 1 and p[pos + 1] != 0x0A):
+            raise MessageFault(BAD_REQUEST, "chunk longer than its size")
+        if end - pos < 2:
+            return pos
+        self.state = _SIZE
+        return pos + 2
+
+    def _read_trailers(self, buf: bytearray, pos: int, end: int) -> int:
+        p = buf
+        if p[pos] == 0x0D and end - pos < 2:
+            return pos
+        if p[pos] == 0x0D and p[pos + 1] == 0x0A:
+            self.state = _DONE
+            return pos + 2
+        at = buf.find(b"\r\n\r\n", pos, end)
+        limit = pos + self.max_bytes
+        if not is_legal(cut(buf, pos, min(at + 4 if at >= 0 else end, limit)).removesuffix(b"\r")):
+            raise MessageFault(BAD_REQUEST, "control character in a trailer")
+        if (at if at >= 0 else end - 3) > limit:
+            raise MessageFault(FIELDS_TOO_LARGE, "trailers too large")
+        if at < 0:
+            return pos
+        self.trailers = read_trailers(cut(buf, pos, at + 2), self.max_fields)
+        self.state = _DONE
+        return at + 4
+
+
+def hex_digit(byte: int) -> int:
+    """-1 for what is none."""
+    if 0x30 <= byte <= 0x39:
+        return byte - 0x30
+    byte |= 0x20
+    return byte - 0x57 if 0x61 <= byte <= 0x66 else -1
+
+
+def encode_size(size: int) -> bytes:
+    """What stands before a chunk's data."""
+    return b"%x\r\n" % size

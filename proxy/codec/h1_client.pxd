@@ -1,0 +1,24 @@
+cimport cython
+
+from proxy.codec.h1_connection cimport Http1Connection
+from proxy.codec.h1_head cimport RequestHead, ResponseHead
+
+cdef int _HEAD, _NOTHING, _OPEN_BODY, _TUNNEL, _NO_BODY, _UNTIL_CLOSE
+
+cdef class Http1Client(Http1Connection):
+    cdef public bint is_head, reusable, websocket
+    cdef public object link
+    cdef public int interim
+    cdef public long long served
+    cdef public double keep_alive_s
+
+    cpdef send_request(self, RequestHead head)
+    cpdef interim_received(self, ResponseHead head)
+    cpdef switched(self, ResponseHead head)
+    cpdef response_received(self, ResponseHead head, int framing)
+    @cython.locals(head=ResponseHead, framing=cython.int)
+    cpdef head_received(self, bytes raw, bint clean)
+    cdef _read_interim(self, ResponseHead head)
+    cpdef surplus_received(self)
+    cpdef peer_ended(self, double now)
+    cpdef tunnel_ended(self)

@@ -1,0 +1,206 @@
+"""The field lines of an HTTP/1 head or trailer section: checked, the hop-by-hop ones taken out, the special ones read.
+
+Lines that go on are kept as they came, with their case. Whatever two readers could understand in two ways is a fault
+(RFC 9112, sections 5 and 6; RFC 9110, section 7.6.1): folded lines, spaces before a colon, a length said twice.
+"""
+
+from __future__ import annotations
+
+from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, NOT_IMPLEMENTED, MessageFault
+from proxy.codec.values import read_delay, read_number
+
+# Kinds of names. 0 is every name that the data path has no interest in.
+HOST = 1
+CONTENT_LENGTH = 2
+TRANSFER_ENCODING = 3
+CONNECTION = 4
+UPGRADE = 5
+TE = 6
+EXPECT = 7
+KEEP_ALIVE = 8
+RETRY_AFTER = 9
+HOP_BY_HOP = 10
+
+_KIND_BY_NAME = {
+    b"host": HOST,
+    b"content-length": CONTENT_LENGTH,
+    b"transfer-encoding": TRANSFER_ENCODING,
+    b"connection": CONNECTION,
+    b"upgrade": UPGRADE,
+    b"te": TE,
+    b"expect": EXPECT,
+    b"keep-alive": KEEP_ALIVE,
+    b"retry-after": RETRY_AFTER,
+    b"proxy-connection": HOP_BY_HOP,
+    b"http2-settings": HOP_BY_HOP,
+}
+TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# All of a head but the ends of its lines.
+_LEGAL = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+_BLANKS = b" \t"
+# Options of Connection that are no names of fields to take out, or that are seen to anyway.
+_OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b"transfer-encoding"))
+# A field that says where a message ends, or whom it is for, is not the next hop's alone.
+_END_TO_END = frozenset((b"host", b"content-length"))
+_MAX_LENGTH_DIGITS = 18
+
+
+class Fields:
+    """`lines` are those that go on, without framing; -1 and b'' where a special field is absent."""
+
+    __slots__ = (
+        "altered",
+        "chunked",
+        "close",
+        "content_length",
+        "expects_continue",
+        "host",
+        "keep_alive",
+        "keep_alive_s",
+        "lines",
+        "names",
+        "retry_after_s",
+        "te_trailers",
+        "tokens",
+        "upgrade",
+    )
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.names: list[bytes] = []
+        # Whether `lines` is less than all that came.
+        self.altered = False
+        self.host: bytes | None = None
+        self.content_length = -1
+        self.chunked = False
+        self.close = False
+        self.keep_alive = False
+        self.upgrade = b""
+        self.te_trailers = False
+        self.expects_continue = False
+        self.keep_alive_s = -1.0
+        self.retry_after_s = -1.0
+        # Names that Connection says are for this hop only.
+        self.tokens: list[bytes] | None = None
+
+    def read(self, lines: list[bytes], first: int, max_fields: int) -> None:
+        """Take in `lines[first:]`, whose bytes have been checked."""
+        if len(lines) - first > max_fields:
+            raise MessageFault(FIELDS_TOO_LARGE, "too many fields")
+        for at in range(first, len(lines)):
+            self._read_line(lines[at])
+        if self.tokens is not None:
+            self._remove_named(self.tokens)
+        if self.chunked and self.content_length >= 0:
+            raise MessageFault(BAD_REQUEST, "both transfer-encoding and content-length")
+
+    def _read_line(self, line: bytes) -> None:
+        colon = line.find(b":")
+        name = line[:colon] if colon > 0 else b""
+        if not name or name.translate(None, TOKEN):
+            raise MessageFault(BAD_REQUEST, describe_bad_name(line))
+        name = name.lower()
+        kind = _KIND_BY_NAME.get(name, 0)
+        if kind == 0 or self._read_special(kind, line[colon + 1 :].strip(_BLANKS)):
+            self.lines.append(line)
+            self.names.append(name)
+        else:
+            self.altered = True
+
+    def _read_special(self, kind: int, value: bytes) -> bool:
+        """Whether the field goes on as it is."""
+        if kind == HOST:
+            if self.host is not None:
+                raise MessageFault(BAD_REQUEST, "several host fields")
+            self.host = value
+        elif kind == CONTENT_LENGTH:
+            if self.content_length >= 0:
+                raise MessageFault(BAD_REQUEST, "several content-length fields")
+            self.content_length = read_number(value, len(value), _MAX_LENGTH_DIGITS)
+            if self.content_length < 0:
+                raise MessageFault(BAD_REQUEST, "content-length is no number")
+        elif kind == EXPECT:
+            self.expects_continue = value.lower() == b"100-continue"
+        elif kind == RETRY_AFTER:
+            self.retry_after_s = read_delay(value, 1.0)
+        else:
+            self._read_hop(kind, value)
+            return False
+        return True
+
+    def _read_hop(self, kind: int, value: bytes) -> None:
+        """A field for this hop only."""
+        if kind == TRANSFER_ENCODING:
+            if self.chunked:
+                raise MessageFault(BAD_REQUEST, "several transfer-encoding fields")
+            if value.lower() != b"chunked":
+                raise MessageFault(NOT_IMPLEMENTED, "transfer-encoding other than chunked")
+            self.chunked = True
+        elif kind == CONNECTION:
+            self._read_connection(value)
+        elif kind == UPGRADE:
+            # Two of them are a choice, and websocket is taken only where it is the only one.
+            self.upgrade = value.lower() if not self.upgrade else b","
+        elif kind == TE:
+            weightless = [part.partition(b";")[0].strip(_BLANKS) for part in value.lower().split(b",")]
+            self.te_trailers = self.te_trailers or b"trailers" in weightless
+        elif kind == KEEP_ALIVE:
+            for part in value.lower().split(b","):
+                key, _, number = part.strip(_BLANKS).partition(b"=")
+                if key == b"timeout":
+                    self.keep_alive_s = read_delay(number, 1.0)
+
+    def _read_connection(self, value: bytes) -> None:
+        for part in value.split(b","):
+            option = part.strip(_BLANKS).lower()
+            if not option:
+                continue
+            if option.translate(None, TOKEN):
+                raise MessageFault(BAD_REQUEST, "connection option is no token")
+            if option in _END_TO_END:
+                raise MessageFault(BAD_REQUEST, "connection names an end-to-end field")
+            self.close = self.close or option == b"close"
+            self.keep_alive = self.keep_alive or option == b"keep-alive"
+            if self.tokens is None:
+                self.tokens = []
+            self.tokens.append(option)
+
+    def _remove_named(self, tokens: list[bytes]) -> None:
+        named = frozenset(tokens) - _OPTIONS
+        if named:
+            kept = [at for at, name in enumerate(self.names) if name not in named]
+            self.lines = [self.lines[at] for at in kept]
+            self.names = [self.names[at] for at in kept]
+
+    def wants_upgrade(self) -> bool:
+        """Whether this hop is to become a WebSocket (RFC 6455, section 4)."""
+        return self.upgrade == b"websocket" and self.tokens is not None and b"upgrade" in self.tokens
+
+
+def describe_bad_name(line: bytes) -> str:
+    """Name what is wrong before a line's colon."""
+    if line[:1] in (b" ", b"\t"):
+        return "folded line"
+    name, colon, _ = line.partition(b":")
+    if not colon:
+        return "field without a colon"
+    return "blank before a colon" if name.rstrip(_BLANKS) != name else "field name is no token"
+
+
+def is_legal(text: bytes) -> bool:
+    """Whether lines, each with its end, hold no control character, CR and LF included, but HTAB."""
+    return not text.replace(b"\r\n", b"").translate(None, _LEGAL)
+
+
+def read_trailers(text: bytes, max_fields: int) -> bytes:
+    """The trailer section that goes on, each line with its end. `text` ends with a line's end, or is empty.
+
+    What belongs into the head cannot come later (RFC 9110, section 6.5.1): framing in it is a fault.
+    """
+    if not is_legal(text):
+        raise MessageFault(BAD_REQUEST, "control character in a trailer")
+    fields = Fields()
+    fields.read(text[: len(text) - 2].split(b"\r\n") if text else [], 0, max_fields)
+    if fields.host is not None or fields.content_length >= 0 or fields.chunked:
+        raise MessageFault(BAD_REQUEST, "field in a trailer that belongs into the head")
+    return b"".join([line + b"\r\n" for line in fields.lines])

@@ -1,0 +1,262 @@
+"""Heads of HTTP/1 messages as the relay sees them, each already made for the other side.
+
+They are shared by all messages that began with the same bytes, so read-only but for the relay's slots in `block`.
+RFC 9112, sections 2 to 6. The target decides the authority: an absolute-form target wins over Host (section 3.2.2).
+"""
+
+from __future__ import annotations
+
+from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, URI_TOO_LONG, VERSION_NOT_SUPPORTED, MessageFault
+from proxy.codec.h1_fields import TOKEN, Fields, is_legal
+from proxy.codec.headers import HeaderBlock
+from proxy.codec.values import read_number
+
+# How a body ends (RFC 9112, section 6.3).
+NO_BODY = 0
+LENGTH = 1
+CHUNKED = 2
+UNTIL_CLOSE = 3
+
+MAX_LINE_BYTES = 32_768
+_AUTHORITY = b"-._~!$&'()*+;=:%[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
+_IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+_NO_CONTENT = 204
+_NOT_MODIFIED = 304
+
+
+class RequestHead:
+    """`encoded` is the whole head for the endpoint. `framing` is NO_BODY, LENGTH or CHUNKED; `block` for the relay."""
+
+    __slots__ = (
+        "block",
+        "close",
+        "content_length",
+        "encoded",
+        "framing",
+        "idempotent",
+        "is_connect",
+        "is_head",
+        "minor",
+        "websocket",
+    )
+
+    block: HeaderBlock
+    close: bool
+    content_length: int
+    encoded: bytes
+    framing: int
+    idempotent: bool
+    is_connect: bool
+    is_head: bool
+    minor: int
+    websocket: bool
+
+
+class ResponseHead:
+    """`encoded` lacks the last line's end: what this hop says of framing and connection comes after it."""
+
+    __slots__ = (
+        "close",
+        "content_length",
+        "encoded",
+        "framing",
+        "informational",
+        "keep_alive_s",
+        "retry_after_s",
+        "status",
+        "websocket",
+    )
+
+    close: bool
+    content_length: int
+    encoded: bytes
+    framing: int
+    informational: bool
+    keep_alive_s: float
+    retry_after_s: float
+    status: int
+    websocket: bool
+
+
+def check_bytes(text: bytes, max_bytes: int) -> None:
+    """Refuse what no continuation makes right. `text` is a head or the beginning of one.
+
+    The checks go by position, so that a fault does not depend on how the bytes came.
+    """
+    line = text.find(b"\r\n", 0, MAX_LINE_BYTES + 2)
+    if line < 0:
+        if not is_legal(text[:MAX_LINE_BYTES].removesuffix(b"\r")):
+            raise MessageFault(BAD_REQUEST, "control character in a head")
+        if len(text) >= MAX_LINE_BYTES + 2:
+            raise MessageFault(URI_TOO_LONG, "first line too long")
+    elif not is_legal(text[:max_bytes].removesuffix(b"\r")):
+        raise MessageFault(BAD_REQUEST, "control character in a head")
+    elif len(text) > max_bytes:
+        raise MessageFault(FIELDS_TOO_LARGE, "head too large")
+
+
+def read_request(raw: bytes, max_bytes: int, max_fields: int) -> RequestHead:
+    """Read a whole head, its empty line included."""
+    check_bytes(raw, max_bytes)
+    lines = raw[: len(raw) - 4].split(b"\r\n")
+    method, target, minor = read_request_line(lines[0])
+    fields = Fields()
+    fields.read(lines, 1, max_fields)
+    if fields.chunked and minor == 0:
+        raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")
+    head = RequestHead()
+    head.minor = minor
+    head.is_connect = method == b"CONNECT"
+    head.is_head = method == b"HEAD"
+    head.idempotent = method in _IDEMPOTENT
+    head.close = fields.close or (minor == 0 and not fields.keep_alive)
+    head.framing = CHUNKED if fields.chunked else LENGTH if fields.content_length > 0 else NO_BODY
+    head.content_length = fields.content_length
+    head.websocket = fields.wants_upgrade() and method == b"GET" and minor == 1 and head.framing == NO_BODY
+    authority, path = split_target(method, target)
+    head.block = make_route_block(method, choose_authority(authority, fields.host, minor), path)
+    head.encoded = encode_request(head, raw, lines[0], fields, authority is not None and not head.is_connect)
+    return head
+
+
+def read_request_line(line: bytes) -> tuple[bytes, bytes, int]:
+    """Method, target and minor version."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise MessageFault(BAD_REQUEST, "request line is not of three parts")
+    method, target, version = parts
+    if not method or method.translate(None, TOKEN):
+        raise MessageFault(BAD_REQUEST, "method is no token")
+    if version not in _VERSIONS:
+        named = len(version) == 8 and version[:5] == b"HTTP/" and version[5:6].isdigit() and version[6:7] == b"."
+        known = named and version[7:8].isdigit()
+        raise MessageFault(VERSION_NOT_SUPPORTED if known else BAD_REQUEST, "unknown version")
+    if not target or b"\t" in target:
+        raise MessageFault(BAD_REQUEST, "illegal request target")
+    return method, target, _VERSIONS[version]
+
+
+def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
+    """Authority, None where the target says none, and path (RFC 9112, section 3.2)."""
+    if method == b"CONNECT":
+        return target, b""
+    if target[:1] == b"/":
+        return None, target
+    if target == b"*" and method == b"OPTIONS":
+        return None, target
+    if target[:7].lower() != b"http://":
+        raise MessageFault(BAD_REQUEST, "illegal request target")
+    rest = target[7:]
+    at = min([found for found in (rest.find(b"/"), rest.find(b"?")) if found >= 0], default=len(rest))
+    path = rest[at:]
+    if not path:
+        path = b"*" if method == b"OPTIONS" else b"/"
+    elif path[:1] == b"?":
+        path = b"/" + path
+    return rest[:at], path
+
+
+def choose_authority(authority: bytes | None, host: bytes | None, minor: int) -> bytes:
+    """The target's, or Host's; several Hosts have been refused."""
+    if host is None and minor == 1:
+        raise MessageFault(BAD_REQUEST, "no host field")
+    if authority == b"":
+        raise MessageFault(BAD_REQUEST, "illegal request target")
+    chosen = authority if authority is not None else host or b""
+    if chosen.translate(None, _AUTHORITY) or (host and host.translate(None, _AUTHORITY)):
+        raise MessageFault(BAD_REQUEST, "illegal character in the authority")
+    return chosen
+
+
+def make_route_block(method: bytes, authority: bytes, path: bytes) -> HeaderBlock:
+    """What the relay decides by, and where it keeps its decision."""
+    block = HeaderBlock()
+    block.method = method
+    block.authority = authority
+    block.path = path
+    block.grpc = False
+    block.decision = None
+    block.epoch = -1
+    return block
+
+
+def encode_request(head: RequestHead, raw: bytes, first: bytes, fields: Fields, is_absolute: bool) -> bytes:
+    """The head for the endpoint, always in HTTP/1.1; the very same bytes where nothing is to be changed."""
+    rewritten = is_absolute or head.minor == 0
+    if not rewritten and not fields.altered:
+        return raw
+    block = head.block
+    lines = [b"%b %b HTTP/1.1" % (block.method, block.path) if rewritten else first]
+    if is_absolute or fields.host is None:
+        lines.append(b"host: " + block.authority)
+        lines += [line for line, name in zip(fields.lines, fields.names, strict=True) if name != b"host"]
+    else:
+        lines += fields.lines
+    if head.framing == CHUNKED:
+        lines.append(b"transfer-encoding: chunked")
+    if fields.te_trailers:
+        lines.append(b"te: trailers")
+    options = [b"te"] if fields.te_trailers else []
+    if head.websocket:
+        lines.append(b"upgrade: websocket")
+        options.append(b"upgrade")
+    if options:
+        lines.append(b"connection: " + b", ".join(options))
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def read_response(raw: bytes, max_bytes: int, max_fields: int) -> ResponseHead:
+    """Read a whole head, its empty line included; `framing` is that of an answer to anything but HEAD."""
+    check_bytes(raw, max_bytes)
+    lines = raw[: len(raw) - 4].split(b"\r\n")
+    status, minor = read_status_line(lines[0])
+    fields = Fields()
+    fields.read(lines, 1, max_fields)
+    if fields.chunked and minor == 0:
+        raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")
+    head = ResponseHead()
+    head.status = status
+    head.informational = status < 200
+    head.close = fields.close or (minor == 0 and not fields.keep_alive)
+    head.content_length = fields.content_length
+    head.retry_after_s = fields.retry_after_s
+    head.keep_alive_s = fields.keep_alive_s
+    head.websocket = status == 101 and fields.wants_upgrade()
+    if head.informational or status in (_NO_CONTENT, _NOT_MODIFIED):
+        head.framing = NO_BODY
+    elif fields.chunked:
+        head.framing = CHUNKED
+    elif fields.content_length < 0:
+        head.framing = UNTIL_CLOSE
+    else:
+        head.framing = LENGTH if fields.content_length else NO_BODY
+    head.encoded = encode_response(head, raw, lines[0], fields, minor)
+    return head
+
+
+def read_status_line(line: bytes) -> tuple[int, int]:
+    """Status and minor version; the blank before an empty reason may be missing, since it often is."""
+    minor = _VERSIONS.get(line[:8], -1)
+    status = read_number(line[9:12], 3, 3)
+    if minor < 0 or line[8:9] != b" " or status < 100 or line[12:13] not in (b"", b" "):
+        raise MessageFault(BAD_REQUEST, "illegal status line")
+    return status, minor
+
+
+def encode_response(head: ResponseHead, raw: bytes, first: bytes, fields: Fields, minor: int) -> bytes:
+    """The head for the client, always in HTTP/1.1, but for framing, connection and the empty line."""
+    has_length = fields.content_length >= 0
+    drop_length = has_length and (head.informational or head.status == _NO_CONTENT)
+    if minor == 1 and not fields.altered and not drop_length:
+        return raw[: len(raw) - 2]
+    lines = [b"HTTP/1.1" + first[8:]]
+    if drop_length:
+        # Not allowed there (RFC 9110, section 8.6), and misread by some.
+        lines += [line for line, name in zip(fields.lines, fields.names, strict=True) if name != b"content-length"]
+    else:
+        lines += fields.lines
+    if head.websocket:
+        lines.append(b"upgrade: websocket")
+        lines.append(b"connection: upgrade")
+    return b"\r\n".join(lines) + b"\r\n"

@@ -1,0 +1,91 @@
+"""What was read once is not read again: the heads that one direction has seen lately, by their bytes.
+
+An HTTP/1 head stands for itself, so unlike an HTTP/2 block it can be shared by all connections. Invariant: memo on ==
+memo off. Bounded in bytes, in two generations: when the young one is full it becomes the old one, and what is still in
+use comes over from there. So a stranger who makes each head a new one costs the others one reading, not their entries.
+"""
+
+from __future__ import annotations
+
+from proxy.codec.h1_head import RequestHead, ResponseHead, check_bytes, read_request, read_response
+from proxy.codec.limits import DEFAULT_LIMITS, Limits
+
+GENERATION_BYTES = 131_072
+# What an entry takes besides its two strings.
+ENTRY_BYTES = 900
+
+
+class HeadMemo:
+    """One per direction and worker. `generation_bytes` bounds a generation of each kind, 0 turns the memo off."""
+
+    __slots__ = (
+        "generation_bytes",
+        "max_bytes",
+        "max_fields",
+        "old_requests",
+        "old_responses",
+        "request_bytes",
+        "requests",
+        "response_bytes",
+        "responses",
+    )
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, generation_bytes: int = GENERATION_BYTES) -> None:
+        self.generation_bytes = generation_bytes
+        self.max_bytes = limits.max_header_bytes
+        self.max_fields = limits.max_header_fields
+        self.forget()
+
+    def configure(self, limits: Limits) -> None:
+        """Other limits from now on."""
+        self.max_bytes = limits.max_header_bytes
+        self.max_fields = limits.max_header_fields
+        self.forget()
+
+    def forget(self) -> None:
+        self.requests: dict[bytes, RequestHead] = {}
+        self.old_requests: dict[bytes, RequestHead] = {}
+        self.request_bytes = 0
+        self.responses: dict[bytes, ResponseHead] = {}
+        self.old_responses: dict[bytes, ResponseHead] = {}
+        self.response_bytes = 0
+
+    def request(self, raw: bytes) -> RequestHead:
+        """The head of these bytes; MessageFault where they are none."""
+        known = self.requests.get(raw)
+        if known is not None:
+            return known
+        head = self.old_requests.get(raw)
+        if head is None:
+            head = read_request(raw, self.max_bytes, self.max_fields)
+        cost_bytes = 2 * len(raw) + ENTRY_BYTES
+        if cost_bytes <= self.generation_bytes >> 3:
+            self.request_bytes += cost_bytes
+            if self.request_bytes > self.generation_bytes:
+                self.old_requests = self.requests
+                self.requests = {}
+                self.request_bytes = cost_bytes
+            self.requests[raw] = head
+        return head
+
+    def response(self, raw: bytes) -> ResponseHead:
+        """The same for a response."""
+        known = self.responses.get(raw)
+        if known is not None:
+            return known
+        head = self.old_responses.get(raw)
+        if head is None:
+            head = read_response(raw, self.max_bytes, self.max_fields)
+        cost_bytes = 2 * len(raw) + ENTRY_BYTES
+        if cost_bytes <= self.generation_bytes >> 3:
+            self.response_bytes += cost_bytes
+            if self.response_bytes > self.generation_bytes:
+                self.old_responses = self.responses
+                self.responses = {}
+                self.response_bytes = cost_bytes
+            self.responses[raw] = head
+        return head
+
+    def check(self, beginning: bytes) -> None:
+        """Refuse the beginning of a head that can become none."""
+        check_bytes(beginning, self.max_bytes)

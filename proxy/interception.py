@@ -1,0 +1,221 @@
+"""Connections that were led here, of one direction: accepted, told apart, and served by what they speak.
+
+All connections that were going to one address share a scope: its routes and what was decided by them. So a decision
+that is remembered by a request's headers can never be that of another destination.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from proxy.clusters import Clusters
+from proxy.codec.detect import HTTP1, HTTP2
+from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.limits import Limits
+from proxy.metrics.connections import ConnectionCounts
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.accept import Acceptor
+from proxy.net.adapter import ReadBuffer
+from proxy.net.http1_listener import Http1Listener
+from proxy.net.listener import Listener
+from proxy.net.log import log_bug
+from proxy.net.opaque import OpaqueRelay
+from proxy.net.peek import Decision, Detector
+from proxy.net.poll import Watcher
+from proxy.originals import Address, Policy
+from proxy.relay.cluster import Cluster
+from proxy.relay.opaque import Way
+from proxy.relay.relay import Relay, Tally
+from proxy.route import model
+from proxy.route.hints import Expectation, Hints
+
+# A destination that nobody has had a connection for in so long is forgotten.
+_UNUSED_S = 60.0
+
+
+class Scope:
+    """One original destination. HTTP/1 heads are remembered with what was decided for them, so here too."""
+
+    __slots__ = ("http1", "http2", "memo", "used_s")
+
+    def __init__(self, http2: Relay, http1: Relay, memo: HeadMemo, now: float) -> None:
+        self.http2 = http2
+        self.http1 = http1
+        self.memo = memo
+        self.used_s = now
+
+
+class Interception:
+    """`listener` and `http1` serve HTTP in this direction; `own_ports` are those that this proxy listens on."""
+
+    def __init__(
+        self,
+        direction: str,
+        policy: Policy,
+        clusters: Clusters,
+        listener: Listener,
+        http1: Http1Listener,
+        tally: Tally,
+        limits: Limits,
+        counts: ConnectionCounts,
+        watcher: Watcher,
+        buffer: ReadBuffer,
+        tcp: TcpMetrics,
+        upstream_tcp: Callable[[Way], TcpMetrics],
+        own_ports: frozenset[int],
+        user_timeout_s: float,
+    ) -> None:
+        self.direction = direction
+        self.policy = policy
+        self.clusters = clusters
+        self.listener = listener
+        self.http1 = http1
+        self.tally = tally
+        self.limits = limits
+        self.counts = counts
+        self.own_ports = own_ports
+        self.scopes: dict[Address, Scope] = {}
+        self.loop = asyncio.get_running_loop()
+        self.tasks: set[asyncio.Task[None]] = set()
+        hints = Hints()
+        self.opaque = OpaqueRelay(
+            watcher,
+            direction,
+            counts,
+            buffer,
+            hints,
+            random.random,
+            tcp,
+            upstream_tcp,
+            self._is_own,
+            self._reclaimed,
+            user_timeout_s,
+        )
+        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts)
+        self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s)
+
+    def _is_own(self, address: Address) -> bool:
+        """To connect there would bring the connection back to us."""
+        return address[1] in self.own_ports and address[0] in ("127.0.0.1", "::1")
+
+    # ---- a connection's way to who serves it
+
+    def _arrived(self, sock: socket.socket, original: Address | None) -> None:
+        """One that was led to nobody but us has no way on: it would come back, and again."""
+        if original is None:
+            self.counts.failures.add("loop")
+            sock.close()
+            return
+        self.policy.prepare(original, lambda: self.detector.arrive(sock, original))
+
+    def _expect(self, original: Address | None, sock: socket.socket) -> Expectation:
+        assert original is not None
+        return self.policy.expect(original)
+
+    def _decided(self, sock: socket.socket, original: Address | None, decision: Decision) -> None:
+        assert original is not None
+        if decision.kind not in (HTTP2, HTTP1):
+            self.opaque.begin(sock, self.policy.way(original), original, decision.is_silent)
+            return
+        scope = self._scope(original)
+        make: Any = partial(self.listener.make_adapter, scope.http2)
+        if decision.kind == HTTP1:
+            make = partial(self.http1.make_adapter, scope.http1, scope.memo)
+        task = self.loop.create_task(self._hand_over(sock, make))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _hand_over(self, sock: socket.socket, make: Any) -> None:
+        try:
+            await self.loop.connect_accepted_socket(make, sock)
+        except OSError:
+            sock.close()
+        except Exception as bug:
+            log_bug("a connection was ended by a bug in the proxy", bug)
+            sock.close()
+
+    def _reclaimed(self, sock: socket.socket, original: Address | None, kind: int) -> None:
+        """It was taken for raw TCP, since its client was silent for long; it was HTTP after all."""
+        self._decided(sock, original, Decision(kind, "bytes"))
+
+    # ---- scopes
+
+    def _scope(self, original: Address) -> Scope:
+        scope = self.scopes.get(original)
+        if scope is None:
+            http2 = Relay(self._router(original, self.clusters.http2), random.random, self.tally)
+            http1 = Relay(self._router(original, self.clusters.http1), random.random, self.tally)
+            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1.relay.flushes
+            scope = self.scopes[original] = Scope(http2, http1, HeadMemo(self.limits), monotonic())
+        return scope
+
+    def _router(
+        self, original: Address, form: Callable[[str, float], Cluster]
+    ) -> Callable[[bytes, bytes], tuple[Cluster | None, float]]:
+        def route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+            name, timeout_s = self.policy.route(original, authority, path)
+            return (form(name, monotonic()), timeout_s) if name else (None, 0.0)
+
+        return route
+
+    def forget_decisions(self) -> None:
+        for scope in self.scopes.values():
+            scope.http2.forget_decisions()
+            scope.http1.forget_decisions()
+
+    def configure(self, settings: model.Settings, limits: Limits) -> None:
+        self.limits = limits
+        self.acceptor.configure(settings.upstream_user_timeout_s)
+        self.opaque.user_timeout_s = settings.upstream_user_timeout_s
+        for scope in self.scopes.values():
+            scope.memo.configure(limits)
+
+    # ---- life
+
+    def listen(self, hosts: tuple[str, ...], port: int, reuse_port: bool) -> list[Address]:
+        """OSError where none of the hosts, which are IP addresses, can be listened on: a pod may have no IPv6."""
+        found, errors = [], []
+        for host in hosts:
+            try:
+                found.append(self.acceptor.listen(host, port, reuse_port))
+            except OSError as error:
+                errors.append(error)
+        if not found:
+            raise errors[0]
+        return found
+
+    def tick(self, now: float) -> None:
+        """To be called every tenth of a second or so."""
+        for scope in self.scopes.values():
+            scope.http2.sweep(now)
+            scope.http1.sweep(now)
+        self.detector.sweep(now)
+        self.opaque.sweep(now)
+
+    def sweep(self, now: float) -> None:
+        """Every second or so: forget the destinations that nobody uses."""
+        adapters: list[Any] = [*self.listener.adapters, *self.http1.adapters]
+        used = {id(adapter.conn.relay) for adapter in adapters}
+        for original, scope in list(self.scopes.items()):
+            if id(scope.http2) in used or id(scope.http1) in used:
+                scope.used_s = now
+            elif now - scope.used_s > _UNUSED_S:
+                del self.scopes[original]
+                for form in self.policy.release(original):
+                    form.serve(now)
+
+    def count(self) -> int:
+        return len(self.detector) + len(self.opaque.connections)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Listen no more, and wait for raw connections to end; those of HTTP are their listeners'."""
+        await self.acceptor.close()
+        ended = await self.opaque.drain(timeout_s)
+        self.detector.close()
+        return ended

@@ -1,0 +1,146 @@
+"""Listening for connections that were meant for others: accepts them, and says where each was going.
+
+iptables redirects a pod's connections here; the kernel remembers their original destination (SO_ORIGINAL_DST, and its
+IPv6 sister). Who connects to us without being redirected has none: its destination is our own address.
+
+Invariant: running out of file descriptors neither ends the listener nor makes it spin: it rests, and the clients wait
+in the backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Callable
+
+from proxy.metrics.connections import ConnectionCounts
+from proxy.net.adapter import describe_errno, tune_socket
+from proxy.net.log import log, log_bug
+from proxy.route.hints import Address
+
+BACKLOG = 1024
+# One wake-up accepts no more than this, so that a storm of clients does not hold up those who are served.
+_BATCH = 64
+_REST_S = 0.1
+# After the listener is told to close it goes on for so long: what is in its backlog is accepted, not reset.
+_BACKLOG_S = 0.1
+# Not in the `socket` module. Both are options of their protocol's level (linux/netfilter_ipv4.h, _ipv6/ip6_tables.h).
+_ORIGINAL_DST = 80
+_SOCKADDR_IN = struct.Struct("!2xH4s8x")
+_SOCKADDR_IN6 = struct.Struct("!2xH4x16s4x")
+# There is nothing left to accept with; other errors are those of a connection that is gone again (accept(2)).
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Acceptor:
+    """Listening sockets of one direction. `arrived(sock, original)` gets each connection, non-blocking."""
+
+    def __init__(
+        self,
+        direction: str,
+        arrived: Callable[[socket.socket, Address | None], None],
+        counts: ConnectionCounts,
+        user_timeout_s: float,
+    ) -> None:
+        self.direction = direction
+        self.arrived = arrived
+        self.counts = counts
+        self.user_timeout_s = user_timeout_s
+        self.loop = asyncio.get_running_loop()
+        self.sockets: list[socket.socket] = []
+        self.is_exhausted = False
+
+    def listen(self, host: str, port: int, reuse_port: bool = False) -> Address:
+        """Listen on an IP address as well; OSError where that fails. Returns the address in use."""
+        is_ipv6 = ":" in host
+        sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if is_ipv6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            tune_socket(sock, self.user_timeout_s)
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        self.sockets.append(sock)
+        self.loop.add_reader(sock.fileno(), self._accept, sock)
+        address: Address = sock.getsockname()[:2]
+        return address
+
+    def configure(self, user_timeout_s: float) -> None:
+        """For the connections to come."""
+        self.user_timeout_s = user_timeout_s
+        for sock in self.sockets:
+            tune_socket(sock, user_timeout_s)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _connection in range(_BATCH):
+            try:
+                sock, _peer = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.counts.accept_failures.add(self.direction, describe_errno(error))
+                if error.errno in _EXHAUSTED:
+                    self._rest(listening, error)
+                    return
+                continue
+            self.is_exhausted = False
+            sock.setblocking(False)
+            try:
+                self.arrived(sock, read_original(sock))
+            except Exception as bug:  # One connection's bug must not take the others along.
+                log_bug("a connection was ended by a bug in the proxy", bug)
+                sock.close()
+
+    def _rest(self, listening: socket.socket, error: OSError) -> None:
+        if not self.is_exhausted:
+            log(
+                f"no more connections are accepted for now ({error.strerror}): raise the limit of open files "
+                "(ulimit -n) or look for who holds so many connections"
+            )
+        self.is_exhausted = True
+        self.loop.remove_reader(listening.fileno())
+        self.loop.call_later(_REST_S, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self.sockets:
+            self.loop.add_reader(listening.fileno(), self._accept, listening)
+
+    async def close(self) -> None:
+        """Accept what has come already, then listen no more."""
+        await asyncio.sleep(_BACKLOG_S)
+        for sock in self.sockets:
+            self.loop.remove_reader(sock.fileno())
+            sock.close()
+        self.sockets.clear()
+
+
+def read_original(sock: socket.socket) -> Address | None:
+    """Where the client wanted to go; None where it wanted to come to us."""
+    try:
+        if sock.family == socket.AF_INET6:
+            raw = sock.getsockopt(socket.IPPROTO_IPV6, _ORIGINAL_DST, _SOCKADDR_IN6.size)
+        else:
+            raw = sock.getsockopt(socket.IPPROTO_IP, _ORIGINAL_DST, _SOCKADDR_IN.size)
+        local = sock.getsockname()[:2]
+    except OSError:
+        return None  # no connection tracking here, so no redirection
+    original = parse_original(raw)
+    return None if original == local else original
+
+
+def parse_original(raw: bytes) -> Address:
+    """Read a sockaddr_in or sockaddr_in6."""
+    if len(raw) == _SOCKADDR_IN6.size:
+        port, host = _SOCKADDR_IN6.unpack(raw)
+        return socket.inet_ntop(socket.AF_INET6, host), port
+    port, host = _SOCKADDR_IN.unpack(raw)
+    return socket.inet_ntop(socket.AF_INET, host), port

@@ -1,0 +1,26 @@
+cimport cython
+
+from proxy.codec.h1_connection cimport Http1Connection
+from proxy.metrics.handles cimport TcpMetrics
+from proxy.net.adapter cimport ReadBuffer
+
+@cython.locals(batch=list, conn=Http1Connection, adapter=Http1Adapter)
+cpdef flush_http1(list flushes)
+
+cdef class Http1Adapter:
+    cdef public Http1Connection conn
+    cdef public ReadBuffer buffer
+    cdef public TcpMetrics tcp
+    cdef public object ended, transport
+    cdef public double opened_s
+    cdef public bytes tail
+    cdef public bint finished, read_paused, shutting
+
+    @cython.locals(size=Py_ssize_t)
+    cpdef get_buffer(self, Py_ssize_t sizehint)
+    @cython.locals(conn=Http1Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
+    cpdef buffer_updated(self, Py_ssize_t nbytes)
+    @cython.locals(conn=Http1Connection, data=bytes)
+    cpdef settle(self)
+    @cython.locals(conn=Http1Connection, tail=bytes, taken=Py_ssize_t)
+    cdef _set_reading(self)

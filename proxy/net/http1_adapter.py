@@ -1,0 +1,242 @@
+"""Between asyncio's transports and HTTP/1 connections: bytes in, bytes out, pauses, half-closes, the end of a socket.
+
+As `proxy/net/adapter.py`, with the loop's one read buffer and one write per flush; but here back-pressure is not to
+read, and an end of input is not the end of the connection. Works for a socket that was accepted elsewhere, too: what
+was only peeked at is read here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from proxy.codec.h1_connection import Http1Connection
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.adapter import ReadBuffer, count_unsent, describe, describe_errno
+from proxy.net.log import log_bug
+
+_HIGH_WATER_BYTES = 64 * 1024
+# Who sends this much at once lets the others have a turn.
+_FAIR_BYTES = 32 * 1024
+# How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
+_LINGER_S = 1.0
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+def flush_http1(flushes: list[Any]) -> None:
+    """Do what every connection has to do; that may give others something to do."""
+    while flushes:
+        batch = flushes[:]
+        flushes.clear()
+        for conn in batch:
+            adapter: Http1Adapter | None = conn.io
+            if adapter is None:
+                conn.dirty = False
+                continue
+            try:
+                adapter.settle()
+            except Exception as bug:  # The others of this batch are not to wait for ever.
+                adapter.end_for(bug)
+
+
+class Http1Adapter:
+    """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end.
+
+    `tail` is what came and could not be taken yet; while there is some and the connection is paused, nothing is read.
+    """
+
+    __slots__ = (
+        "buffer",
+        "conn",
+        "ended",
+        "finished",
+        "opened_s",
+        "read_paused",
+        "shutting",
+        "tail",
+        "tcp",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        conn: Http1Connection,
+        buffer: ReadBuffer,
+        tcp: TcpMetrics,
+        ended: Callable[[Http1Adapter, str], None],
+    ) -> None:
+        self.conn = conn
+        conn.io = self
+        self.buffer = buffer
+        self.tcp = tcp
+        self.ended = ended
+        self.tail = b""
+        self.transport: Any = None
+        self.opened_s = monotonic()
+        self.read_paused = False
+        self.finished = False
+        self.shutting = False
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
+        self.tcp.opened += 1
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        size = len(self.tail)
+        if size == 0:
+            return self.buffer.view
+        self.buffer.data[:size] = self.tail
+        return self.buffer.view[size:]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.tcp.read_bytes += nbytes
+        conn = self.conn
+        data = self.buffer.data
+        end = nbytes + len(self.tail)
+        try:
+            taken = conn.feed(data, 0, end, monotonic())
+            self.tail = bytes(data[taken:end]) if taken < end else b""
+            flush_http1(conn.flushes)
+            if nbytes >= _FAIR_BYTES and self.transport is not None and not self.shutting and not self.read_paused:
+                # libuv would read this socket up to 32 times before it looks at another.
+                self.transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
+        except Exception as bug:  # One connection's bug must not take the others along.
+            self.end_for(bug)
+
+    def _read_on(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and not self.read_paused:
+            transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """The peer may still want what it has asked for; the connection closes itself if there is nothing."""
+        conn = self.conn
+        try:
+            if self.shutting:
+                return False
+            conn.peer_ended(monotonic())
+            flush_http1(conn.flushes)
+        except Exception as bug:
+            self.end_for(bug)
+        return True
+
+    def pause_writing(self) -> None:
+        try:
+            self.conn.block()
+        except Exception as bug:
+            self.end_for(bug)
+
+    def resume_writing(self) -> None:
+        conn = self.conn
+        try:
+            conn.unblock()
+            flush_http1(conn.flushes)
+        except Exception as bug:
+            self.end_for(bug)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.tcp.close(describe_errno(exc))
+        conn = self.conn
+        try:
+            if not conn.closed:
+                conn.lost(describe(exc) or "closed by the peer", monotonic())
+            self.ended(self, describe(exc))
+            flush_http1(conn.flushes)
+            conn.io = None
+        except Exception as bug:
+            self.end_for(bug)
+
+    # ---- the connection's side
+
+    def settle(self) -> None:
+        """Write what is out; then read on, pause, or end, as the connection wants it."""
+        conn = self.conn
+        conn.dirty = False
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if conn.out:
+            data = conn.take()
+            self.tcp.write_bytes += len(data)
+            transport.write(data)
+        if conn.closed:
+            if not self.shutting:
+                self.shut()
+        elif conn.paused != self.read_paused:
+            self._set_reading()
+        if conn.finishing and not self.finished and not conn.closed:
+            self.finished = True
+            transport.write_eof()
+
+    def _set_reading(self) -> None:
+        """What has come already is taken before anything else is read."""
+        conn = self.conn
+        if conn.paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+            return
+        tail = self.tail
+        if tail:
+            taken = conn.feed(bytearray(tail), 0, len(tail), monotonic())
+            self.tail = tail[taken:]
+        if not conn.paused:
+            self.read_paused = False
+            if not conn.closed and not conn.ended and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def shut(self) -> None:
+        """Send what is queued, then our end; wait a little for the peer's."""
+        self.shutting = True
+        transport = self.transport
+        if self.conn.aborted:
+            reset(transport)
+            return
+        if not self.finished:
+            self.finished = True
+            transport.write_eof()
+        if self.conn.ended:
+            transport.close()
+            return
+        if self.read_paused:
+            self.read_paused = False
+            transport.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_S, self._linger, -1)
+
+    def _linger(self, unsent_before: int) -> None:
+        """Wait as long as the peer takes what it is still owed; then close."""
+        transport = self.transport
+        if transport is None:
+            return
+        unsent = count_unsent(transport)
+        if unsent == 0 or unsent == unsent_before:
+            transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
+
+    def abort(self) -> None:
+        """Close at once, whatever is unsent."""
+        if self.transport is not None:
+            reset(self.transport)
+
+    def end_for(self, bug: Exception) -> None:
+        log_bug("a connection was ended by a bug in the proxy", bug)
+        self.abort()
+
+
+def reset(transport: Any) -> None:
+    """End a connection so that its peer sees no orderly end: that would complete a body which has no length."""
+    try:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    except OSError:
+        # The peer may be gone already.
+        pass
+    transport.abort()

@@ -1,0 +1,144 @@
+"""Clients' HTTP/1 connections of one direction, wherever they were accepted, and the sweep over them.
+
+`make_adapter` is what to give to `loop.create_server`, or to `loop.connect_accepted_socket` for a socket that somebody
+has peeked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from proxy.codec.h1_connection import HEAD, TUNNEL
+from proxy.codec.h1_memo import HeadMemo
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.adapter import ReadBuffer
+from proxy.net.http1_adapter import Http1Adapter, flush_http1
+from proxy.net.log import log_bug
+from proxy.relay.http1.downstream import Downstream
+from proxy.relay.relay import Relay
+
+# A client that sends a head so slowly holds memory for nothing (slow loris); so does one whose body stands still.
+HEAD_TIMEOUT_S = 10.0
+_STALLED_S = 300.0
+
+
+class Watched:
+    """What the sweep has seen of a connection: its state, and since when that has not changed."""
+
+    __slots__ = ("mark", "since_s")
+
+    def __init__(self, now: float) -> None:
+        self.mark: tuple[object, ...] = ()
+        self.since_s = now
+
+
+class Http1Listener:
+    """One per direction. Timeouts are in seconds; `max_age_s` None means none."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        memo: HeadMemo,
+        buffer: ReadBuffer,
+        tcp: TcpMetrics,
+        idle_timeout_s: float,
+        max_age_s: float | None = None,
+    ) -> None:
+        self.relay = relay
+        self.memo = memo
+        self.buffer = buffer
+        self.tcp = tcp
+        self.idle_timeout_s = idle_timeout_s
+        self.max_age_s = max_age_s
+        self.adapters: dict[Http1Adapter, Watched] = {}
+        self.draining = False
+
+    def make_adapter(self, relay: Relay | None = None, memo: HeadMemo | None = None) -> Http1Adapter:
+        """For a connection that was accepted here, or elsewhere with a relay and a memo of its own."""
+        now = monotonic()
+        conn = Downstream(relay or self.relay, memo or self.memo, now)
+        if self.draining:
+            conn.drain(now)
+        adapter = Http1Adapter(conn, self.buffer, self.tcp, self._ended)
+        self.adapters[adapter] = Watched(now)
+        return adapter
+
+    def _ended(self, adapter: Http1Adapter, error: str) -> None:
+        self.adapters.pop(adapter, None)
+
+    def sweep(self, now: float) -> None:
+        """Every second or so: end what is idle, stuck, too old, or has been told to go."""
+        for adapter, watched in list(self.adapters.items()):
+            try:
+                self._look_at(adapter, watched, now)
+            except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
+                log_bug("a connection was ended by a bug in the proxy", bug)
+                adapter.abort()
+        flush_http1(self.relay.flushes)
+
+    def _look_at(self, adapter: Http1Adapter, watched: Watched, now: float) -> None:
+        conn = adapter.conn
+        assert isinstance(conn, Downstream)
+        if conn.closed:
+            return
+        since_s = watch(adapter, conn, watched, now)
+        if conn.owner is not None:
+            if conn.reading != TUNNEL and now - since_s > _STALLED_S:
+                adapter.abort()
+        elif adapter.tail and conn.reading == HEAD:
+            if now - since_s > HEAD_TIMEOUT_S:
+                conn.head_timed_out()
+        elif conn.drain_at_s:
+            if now >= conn.drain_at_s:
+                conn.close()
+        elif now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s:
+            conn.close()
+        if self._is_old(adapter, now):
+            conn.drain(now)
+
+    def _is_old(self, adapter: Http1Adapter, now: float) -> bool:
+        """With up to a tenth more, so that clients which came together do not leave together."""
+        if not self.max_age_s:
+            return False
+        part = adapter.opened_s * 1e6 % 1000.0 / 1000.0
+        return now - adapter.opened_s > self.max_age_s * (1.0 + 0.1 * part)
+
+    def drain(self, now: float) -> None:
+        """Tell all; those that come from now on are told with their first answer."""
+        self.draining = True
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            conn.drain(now)
+        flush_http1(self.relay.flushes)
+
+    def abort_all(self) -> None:
+        """The deadline has passed."""
+        for adapter in list(self.adapters):
+            adapter.abort()
+
+
+def watch(adapter: Http1Adapter, conn: Downstream, watched: Watched, now: float) -> float:
+    """Since when nothing has moved: no whole head, no body either way while one of the two sides waits for the other.
+
+    A response that has not begun is the route's timeout's business, not a stall.
+    """
+    if conn.owner is None:
+        mark: tuple[object, ...] = (conn.messages, bool(adapter.tail))
+    elif conn.blocked:
+        mark = (conn.messages, adapter.transport.get_write_buffer_size() if adapter.transport else 0)
+    elif not conn.owner.request_end and not conn.paused:
+        mark = (conn.messages, conn.now)
+    else:
+        mark = (now,)
+    if mark != watched.mark:
+        watched.mark = mark
+        watched.since_s = now
+    return watched.since_s
+
+
+async def listen(listener: Http1Listener, host: str, port: int) -> asyncio.Server:
+    """Accept HTTP/1 and nothing else on a port; OSError where that fails."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(listener.make_adapter, host, port, backlog=1024)  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""Dialling HTTP/1 endpoints: when a request wants a connection, with backoff and jitter where the last dial failed.
+
+Nothing is said on a new connection before there is a request, so that an endpoint counts as connected once TCP is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import monotonic
+
+from proxy.codec.h1_memo import HeadMemo
+from proxy.metrics.handles import TcpMetrics
+from proxy.net.adapter import ReadBuffer, describe, tune_socket
+from proxy.net.http1_adapter import Http1Adapter, flush_http1
+from proxy.net.log import log, log_bug
+from proxy.relay.http1.link import Link
+from proxy.relay.http1.upstream import Upstream
+from proxy.relay.relay import Relay
+from proxy.route.model import join_host_port
+
+_BACKOFF_MIN_S = 0.1
+_BACKOFF_MAX_S = 2.0
+_BACKOFF_FACTOR = 1.6
+
+
+class Http1Pool:
+    """One per direction. `dial` is what a link is made with."""
+
+    def __init__(
+        self, relay: Relay, memo: HeadMemo, buffer: ReadBuffer, tcp: TcpMetrics, user_timeout_s: float
+    ) -> None:
+        self.relay = relay
+        self.memo = memo
+        self.buffer = buffer
+        self.tcp = tcp
+        self.user_timeout_s = user_timeout_s
+        self.adapters: set[Http1Adapter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.loop = asyncio.get_running_loop()
+
+    def dial(self, link: Link) -> None:
+        """Called by a link that wants one more connection."""
+        if not link.failures:
+            self._begin(link)
+            return
+        delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** min(link.failures - 1, 30))
+        self.loop.call_later(delay_s * random.uniform(0.5, 1.0), self._begin, link)
+
+    def _begin(self, link: Link) -> None:
+        if link.removed:
+            link.dialling -= 1
+            return
+        task = self.loop.create_task(self._connect(link))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _connect(self, link: Link) -> None:
+        host, port = link.endpoint.address
+        conn = Upstream(self.relay, link, self.memo, monotonic())
+        try:
+            async with asyncio.timeout(link.connect_timeout_s):
+                transport, adapter = await self.loop.create_connection(  # type: ignore[type-var]
+                    lambda: Http1Adapter(conn, self.buffer, self.tcp, self._ended), host, port
+                )
+        except TimeoutError:
+            self._failed(link, "connect timed out")
+        except OSError as error:
+            self._failed(link, describe(error))
+        except Exception as bug:  # Whatever it is, the endpoint must be dialled again.
+            log_bug(f"dialling {join_host_port(host, port)}", bug)
+            self._failed(link, describe(bug))
+        else:
+            self._connected(link, conn, adapter, transport)
+
+    def _connected(self, link: Link, conn: Upstream, adapter: Http1Adapter, transport: asyncio.Transport) -> None:
+        if conn.closed or adapter.transport is None:
+            self._failed(link, "it closed the connection at once")
+            return
+        tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
+        self.adapters.add(adapter)
+        if link.failures:
+            log(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
+        conn.attach(monotonic())
+        flush_http1(self.relay.flushes)
+
+    def _failed(self, link: Link, error: str) -> None:
+        where = f"{join_host_port(*link.endpoint.address)}: {error}"
+        if link.failures == 0 and not link.removed:
+            log(f"endpoint {where}; dialled again until it answers")
+        link.failed(where, monotonic())
+        flush_http1(self.relay.flushes)
+
+    def _ended(self, adapter: Http1Adapter, error: str) -> None:
+        self.adapters.discard(adapter)
+
+    def sweep(self, now: float) -> None:
+        """Every second or so: close what has been idle for long."""
+        links = {adapter.conn.link for adapter in self.adapters if isinstance(adapter.conn, Upstream)}
+        for link in links:
+            link.close_idle(now)
+        flush_http1(self.relay.flushes)
+
+    def close(self) -> None:
+        """End everything at once."""
+        for task in self.tasks:
+            task.cancel()
+        for adapter in list(self.adapters):
+            adapter.abort()

@@ -1,0 +1,30 @@
+cimport cython
+
+from proxy.metrics.handles cimport TcpMetrics
+
+cdef object _NOTHING
+
+@cython.final
+cdef class Workshop:
+    cdef public object loop, pipes, view
+
+@cython.final
+cdef class Flow:
+    cdef public Workshop shop
+    cdef public object source, sink, owner, pipe, rest
+    cdef public TcpMetrics read_tcp, write_tcp
+    cdef public Py_ssize_t held, streak
+    cdef public long long total
+    cdef public bint ended
+
+    cpdef start(self)
+    @cython.locals(size=Py_ssize_t)
+    cpdef read(self)
+    cpdef write(self)
+    cpdef stop(self)
+    @cython.locals(sent=Py_ssize_t)
+    cpdef _send(self, object data)
+    @cython.locals(sent=Py_ssize_t)
+    cpdef _splice_out(self)
+    cpdef _switch(self)
+    cpdef _end(self)

@@ -1,0 +1,16 @@
+cimport cython
+
+@cython.final
+cdef class Poller:
+    cdef public dict _readers, _writers
+    cdef public set _fresh
+    cdef public object _epoll, _loop
+
+    @cython.locals(events=cython.int)
+    cpdef _dispatch(self)
+    @cython.locals(found=tuple)
+    cpdef _call(self, dict callbacks, object fd)
+    cpdef remove_reader(self, object fd)
+    cpdef remove_writer(self, object fd)
+    cpdef _grow(self, object fd, bint is_known)
+    cpdef _shrink(self, object fd, int events)

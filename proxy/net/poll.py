@@ -1,0 +1,108 @@
+"""Readiness of raw sockets: a callback when one can be read or written, level-triggered, whatever the event loop.
+
+An epoll of our own, which the loop watches as one file descriptor. The `add_reader` of uvloop would not do: libuv stops
+to watch a socket once it has an error, and what was received before a reset is then never read. It is also less memory
+for each idle connection, and a callback that fails cannot be called again and again.
+
+Invariant: who has removed a callback is not called any more, and nobody gets an event of a socket that was closed and
+whose number is his now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from proxy.net.log import log_bug
+
+# One wake-up calls no more than so many, then the loop looks at its other work: requests wait behind bulk else.
+_BATCH = 16
+
+
+class Watcher(Protocol):
+    """What an event loop offers as well."""
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
+    def remove_reader(self, fd: int) -> object: ...
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
+    def remove_writer(self, fd: int) -> object: ...
+
+
+def make_watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
+    """A poller, or the loop itself where there is no epoll (macOS)."""
+    return Poller(loop) if hasattr(select, "epoll") else loop
+
+
+class Poller:
+    """One per loop."""
+
+    __slots__ = ("_epoll", "_fresh", "_loop", "_readers", "_writers")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._epoll = select.epoll()
+        self._loop = loop
+        self._readers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        self._writers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        # Registered since the events at hand were fetched: these are not theirs.
+        self._fresh: set[int] = set()
+        loop.add_reader(self._epoll.fileno(), self._dispatch)
+
+    def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        had = fd in self._readers
+        self._readers[fd] = (callback, args)
+        if not had:
+            self._grow(fd, fd in self._writers)
+
+    def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
+        had = fd in self._writers
+        self._writers[fd] = (callback, args)
+        if not had:
+            self._grow(fd, fd in self._readers)
+
+    def remove_reader(self, fd: int) -> None:
+        if self._readers.pop(fd, None) is not None:
+            self._shrink(fd, select.EPOLLOUT if fd in self._writers else 0)
+
+    def remove_writer(self, fd: int) -> None:
+        if self._writers.pop(fd, None) is not None:
+            self._shrink(fd, select.EPOLLIN if fd in self._readers else 0)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _grow(self, fd: int, is_known: bool) -> None:
+        if is_known:
+            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+        else:
+            self._fresh.add(fd)
+            self._epoll.register(fd, select.EPOLLIN if fd in self._readers else select.EPOLLOUT)
+
+    def _shrink(self, fd: int, events: int) -> None:
+        if events:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.unregister(fd)
+
+    def _dispatch(self) -> None:
+        self._fresh.clear()
+        for fd, events in self._epoll.poll(0, _BATCH):
+            # An error or the end is for whoever is there; a read or a write then tells which it is.
+            if events & ~select.EPOLLOUT:
+                self._call(self._readers, fd)
+            if events & ~select.EPOLLIN:
+                self._call(self._writers, fd)
+
+    def _call(self, callbacks: dict[int, tuple[Callable[..., object], tuple[Any, ...]]], fd: int) -> None:
+        found = callbacks.get(fd)
+        if found is None or fd in self._fresh:
+            return
+        callback, args = found
+        try:
+            callback(*args)
+        except Exception as bug:  # Level-triggered, it would be called again at once, and for ever.
+            log_bug("a connection was ended by a bug in the proxy", bug)
+            self.remove_reader(fd)
+            self.remove_writer(fd)

@@ -1,0 +1,469 @@
+"""One HTTP/1 request and its response: from the downstream connection that brought it, over an endpoint, back.
+
+Owns what is chosen per request: endpoint, attempts, the body kept for a second one, the outcome for balancer and
+metrics. Invariants: the outcome is recorded exactly once; while `body` is not None it holds every byte of the request's
+body so far; what may have been processed is sent again only if it is idempotent and its connection had been idle: then
+the endpoint has most likely closed it before the request came (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxy.balance.endpoint import Endpoint
+from proxy.balance.outcome import ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS
+from proxy.codec.h1_client import Http1Client
+from proxy.codec.h1_head import RequestHead, ResponseHead
+from proxy.codec.h1_server import Http1Server
+from proxy.metrics.handles import HttpMetrics
+from proxy.relay.cluster import MAX_WAITING, Cluster
+from proxy.relay.failure import (
+    CONNECT_FAILED,
+    HTTP_FAULTS,
+    HTTP_TOO_MANY_REQUESTS,
+    METHOD_NOT_ALLOWED,
+    NO_ROUTE,
+    OVERLOAD,
+    TIMEOUT,
+    Failure,
+)
+from proxy.relay.http1.answer import encode_answer
+from proxy.relay.http1.link import Link
+from proxy.relay.relay import Decision, Relay
+
+MAX_REPLAY_BYTES = 65_536
+# A client that has sent its end may only have no more to say; so long it gets its answer, then it counts as gone.
+HALF_CLOSED_S = 5.0
+
+
+class Exchange:
+    """`down` and `up` are its connections while they belong to it."""
+
+    __slots__ = (
+        "begun_s",
+        "body",
+        "body_bytes",
+        "decision",
+        "done",
+        "down",
+        "ended_s",
+        "endpoint",
+        "expires_s",
+        "faulty",
+        "handle",
+        "head",
+        "needs_fresh",
+        "relay",
+        "request_end",
+        "responding",
+        "retry_after_s",
+        "reused",
+        "sampled",
+        "started_s",
+        "status",
+        "tick",
+        "trailers",
+        "tunnelling",
+        "unreached",
+        "up",
+    )
+
+    def __init__(self, relay: Relay, down: Http1Server, head: RequestHead, end: bool, now: float) -> None:
+        self.relay = relay
+        self.down: Http1Server | None = down
+        self.up: Http1Client | None = None
+        self.head = head
+        self.body: list[bytes] | None = None
+        self.body_bytes = 0
+        self.request_end = end
+        self.trailers = b""
+        self.decision: Decision = relay.decide(head.block)
+        self.endpoint: Endpoint | None = None
+        self.handle: HttpMetrics | None = None
+        self.started_s = now
+        self.begun_s = now
+        # When the request was complete: what the client takes until then is no latency of the endpoint.
+        self.ended_s = now
+        self.status = 0
+        self.retry_after_s = -1.0
+        # Its connection has served others before it; it must have one that has not; an endpoint could not be dialled.
+        self.reused = False
+        self.needs_fresh = False
+        self.unreached = False
+        self.responding = False
+        self.tunnelling = False
+        self.sampled = False
+        self.faulty = False
+        self.done = False
+        self.tick = 0
+        # When the route's timeout ends it; 0.0 for never.
+        self.expires_s = 0.0
+
+    # ---- to an endpoint
+
+    def start(self, now: float) -> None:
+        decision = self.decision
+        if not self.request_end:
+            self.body = []
+        if self.head.is_connect:
+            self.fail(METHOD_NOT_ALLOWED, "", now)
+        elif decision.cluster is None:
+            self.fail(NO_ROUTE, decision.authority, now)
+        else:
+            if decision.timeout_s > 0:
+                self.expires_s = self.started_s + decision.timeout_s
+            self.dispatch(now)
+
+    def dispatch(self, now: float) -> None:
+        """Give the request to an endpoint, or let it wait for one."""
+        cluster = self.decision.cluster
+        if self.done or cluster is None:
+            return
+        endpoint = cluster.balancer.pick(now, self.relay.rng)
+        if endpoint is None:
+            self._wait_for_endpoint(now)
+            return
+        link: Link = endpoint.link
+        conn = None if self.needs_fresh else link.take()
+        endpoint.begin(now)
+        self.endpoint = endpoint
+        self.begun_s = now
+        if conn is not None:
+            self.send(conn, now)
+        elif link.park(self):
+            if self.up is None and not self.done:
+                self._limit_wait(now + cluster.failfast_s)
+        else:
+            self.fail(OVERLOAD, cluster.name, now)
+
+    def _wait_for_endpoint(self, now: float) -> None:
+        cluster = self.decision.cluster
+        assert cluster is not None
+        decision = self.relay.decide(self.head.block)
+        waiting: Any = cluster.waiting
+        if decision.cluster is not cluster:
+            # The routes have changed: what it would wait for here may never come.
+            self.decision = decision
+            self.expires_s = 0.0
+            self.start(now)
+        elif cluster.fails_fast(now):
+            self.fail(self._reason(cluster), cluster.describe(), now)
+        elif len(waiting) >= MAX_WAITING:
+            self.fail(OVERLOAD, cluster.name, now)
+        else:
+            waiting[self] = None
+            self._limit_wait(cluster.deserted_since_s + cluster.failfast_s)
+
+    def _reason(self, cluster: Cluster) -> Failure:
+        return CONNECT_FAILED if self.unreached else cluster.failure
+
+    def _limit_wait(self, at_s: float) -> None:
+        if self.expires_s and self.expires_s < at_s:
+            at_s = self.expires_s
+        self._set_deadline(at_s)
+
+    def _set_deadline(self, at_s: float) -> None:
+        """Instead of the one there was; 0.0 for none."""
+        me: Any = self
+        if self.tick:
+            self.relay.remove_deadline(me, self.tick)
+        self.tick = self.relay.add_deadline(me, at_s) if at_s else 0
+
+    def send(self, conn: Any, now: float) -> None:
+        """Send all that has come of the request on this connection."""
+        up: Http1Client = conn
+        down = self.down
+        head = self.head
+        if self.tick or self.expires_s:
+            self._set_deadline(self.expires_s)
+        self._claim()
+        up.owner = self
+        self.up = up
+        self.reused = up.served > 0
+        up.send_request(head)
+        body = self.body
+        if body is not None:
+            for piece in body:
+                up.send_data(piece)
+            if not head.idempotent or not self.reused or self.body_bytes > MAX_REPLAY_BYTES:
+                self.body = None
+            if self.request_end:
+                up.send_end(self.trailers)
+            elif down is not None and not up.blocked:
+                down.resume()
+        elif self.request_end and self.reused and head.idempotent:
+            self.body = []
+
+    def redispatch(self, unreached: bool, now: float) -> None:
+        """The endpoint went, or could not be reached, before anything was sent to it."""
+        if not self.done:
+            self.unreached = self.unreached or unreached
+            # No penalty: that it is not ready until a dial succeeds keeps requests away, and no longer than it must.
+            self._leave_endpoint(CANCELLED, now)
+            self.dispatch(now)
+
+    # ---- from downstream
+
+    def request_data(self, piece: bytes) -> None:
+        """A piece of the request's body, or of a tunnel."""
+        up = self.up
+        body = self.body
+        if body is not None:
+            self.body_bytes += len(piece)
+            if up is None or self.body_bytes <= MAX_REPLAY_BYTES:
+                body.append(piece)
+            else:
+                self.body = None
+        if up is not None:
+            up.send_data(piece)
+        elif self.body_bytes > MAX_REPLAY_BYTES and self.down is not None and not self.done:
+            self.down.pause()
+
+    def request_ended(self, trailers: bytes, now: float) -> None:
+        self.request_end = True
+        self.ended_s = now
+        self.trailers = trailers
+        up = self.up
+        if up is not None:
+            up.send_end(trailers)
+
+    def half_closed(self, now: float) -> None:
+        """The client sends no more."""
+        if self.tunnelling and self.up is not None:
+            self.up.finish()
+            self._end_tunnel(now)
+        elif not self.request_end:
+            self.cancel(now)
+        elif not self.done and (not self.expires_s or self.expires_s > now + HALF_CLOSED_S):
+            self.expires_s = now + HALF_CLOSED_S
+            self._set_deadline(self.expires_s)
+
+    def cancel(self, now: float) -> None:
+        """The client is gone."""
+        down = self.down
+        self.down = None
+        if down is not None:
+            down.owner = None
+            if not down.closed:
+                down.close()
+        if not self.done:
+            self._count(True, now)
+            self._finish(SUCCESS if self.tunnelling else CANCELLED, now)
+        self._abandon_upstream()
+
+    def reject(self, failure: Failure, detail: str, now: float) -> None:
+        """The client broke the protocol in the middle of its request."""
+        self.request_end = False
+        self.fail(failure, detail, now)
+
+    # ---- from upstream
+
+    def interim(self, head: ResponseHead) -> None:
+        """HTTP/1.0 knows of none (RFC 9110, section 15.2)."""
+        self.body = None
+        down = self.down
+        if down is not None and down.minor:
+            down.put(head.encoded)
+            down.put(b"\r\n")
+
+    def switched(self, head: ResponseHead, now: float) -> None:
+        """A WebSocket from here on: bytes both ways, until both have sent their end. No timeout of a route ends it."""
+        down = self.down
+        if down is None:
+            return
+        self.body = None
+        self.status = head.status
+        self.responding = True
+        self.tunnelling = True
+        self.expires_s = 0.0
+        self._set_deadline(0.0)
+        self._sample(now)
+        down.put(head.encoded)
+        down.put(b"\r\n")
+        down.tunnel()
+        down.resume()
+
+    def response(self, head: ResponseHead, framing: int, now: float) -> None:
+        """The head of the response."""
+        self.body = None
+        self.responding = True
+        status = self.status = head.status
+        if status >= HTTP_TOO_MANY_REQUESTS:
+            self.retry_after_s = head.retry_after_s
+            self.faulty = status in HTTP_FAULTS or (status == HTTP_TOO_MANY_REQUESTS and head.retry_after_s >= 0)
+        if not self.faulty:
+            self._sample(now)
+        down = self.down
+        if down is not None:
+            # A client that still sends when it has its answer may not stop in time for the next request.
+            down.send_response(head, framing, self.request_end and not self.head.close and not down.ended)
+
+    def response_data(self, piece: bytes) -> None:
+        down = self.down
+        if down is not None:
+            down.send_data(piece)
+            if down.blocked and self.up is not None:
+                self.up.pause()
+
+    def response_ended(self, trailers: bytes, clean: bool, now: float) -> None:
+        """The response is complete: on both sides the next one may come, where all was said and nothing too much."""
+        down = self.down
+        up = self.up
+        if down is None or up is None:
+            return
+        down.send_end(trailers)
+        if not self.faulty and not self.sampled:
+            self._sample(now)
+        success = self.status < 500
+        self._count(success, now)
+        self._finish(FAULT if self.faulty else SUCCESS if success else NEUTRAL, now, self.retry_after_s)
+        self.up = None
+        self.down = None
+        up.owner = None
+        if up.reusable and clean and self.request_end:
+            up.resume()
+            link: Link = up.link
+            link.release(up, now)
+        else:
+            up.close()
+        down.answered(now)
+
+    def upstream_lost(self, failure: Failure, detail: str, may_retry: bool, now: float) -> None:
+        """The connection went, or its peer broke the protocol; the request may have been processed."""
+        self.up = None
+        if self.done:
+            return
+        if self.tunnelling:
+            self._count(True, now)
+            self._finish(NEUTRAL, now)
+            self._abort_downstream()
+        elif self.responding:
+            self._count(False, now)
+            self._finish(FAULT, now)
+            self._abort_downstream()
+        elif may_retry and self.reused and self.body is not None:
+            self._retry(now)
+        else:
+            # The end of a connection that was idle is no fault of the endpoint's.
+            self.fail(failure, detail, now, not (may_retry and self.reused))
+
+    def _retry(self, now: float) -> None:
+        self.relay.tally.replayed()
+        self._count(False, now)
+        self.handle = None
+        self._leave_endpoint(CANCELLED, now)
+        self.needs_fresh = True
+        self.dispatch(now)
+
+    def tunnel_ended(self, now: float) -> None:
+        """The endpoint sends no more."""
+        if self.down is not None:
+            self.down.finish()
+            self._end_tunnel(now)
+
+    def _end_tunnel(self, now: float) -> None:
+        down = self.down
+        up = self.up
+        if down is None or up is None or not (down.ended and up.ended):
+            return
+        self._count(True, now)
+        self._finish(SUCCESS, now)
+        self.up = None
+        self.down = None
+        up.owner = None
+        down.owner = None
+        up.close()
+        down.close()
+
+    # ---- ends
+
+    def deadline_passed(self, now: float) -> None:
+        """The route's timeout, or the time to wait for an endpoint."""
+        self.tick = 0
+        if self.done:
+            return
+        if self.expires_s and now >= self.expires_s:
+            if self.down is not None and self.down.ended:
+                self.cancel(now)
+            else:
+                # Only a request that was complete and got no byte in answer has waited for the endpoint.
+                self.fail(TIMEOUT, "", now, self.request_end and not self.responding)
+        else:
+            cluster = self.decision.cluster
+            assert cluster is not None
+            self.fail(self._reason(cluster) if self.endpoint is None else OVERLOAD, cluster.describe(), now)
+
+    def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
+        """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""
+        if self.done:
+            return
+        self.relay.failed(failure)
+        self.status = self.status or failure.http_status
+        self._count(False, now)
+        self._finish(FAULT if is_fault else CANCELLED, now)
+        self._abandon_upstream()
+        down = self.down
+        if down is None:
+            return
+        if self.responding:
+            self._abort_downstream()
+            return
+        self.down = None
+        keep = down.keep = self.request_end and not self.head.close and not down.draining
+        down.put(encode_answer(failure, detail, self.head.is_head, down.minor, keep))
+        down.answered(now)
+
+    def _abort_downstream(self) -> None:
+        """It must not take what it has for the whole."""
+        down = self.down
+        self.down = None
+        if down is not None:
+            down.owner = None
+            down.abort()
+
+    def _abandon_upstream(self) -> None:
+        up = self.up
+        self.up = None
+        if up is not None:
+            up.owner = None
+            up.abort()
+
+    def _sample(self, now: float) -> None:
+        endpoint = self.endpoint
+        if endpoint is not None and self.request_end:
+            self.sampled = True
+            endpoint.sample(now - max(self.begun_s, self.ended_s), now)
+
+    def _claim(self) -> HttpMetrics:
+        """Count the request for the endpoint that has it; each claim is followed by one `_count`."""
+        handle = self.handle
+        if handle is None:
+            handle = self.handle = self.decision.handle(self.endpoint)
+            handle.requests += 1
+        return handle
+
+    def _count(self, success: bool, now: float) -> None:
+        handle = self._claim()
+        handle.observe(success, self.status, -1, (now - self.started_s) * 1000.0)
+
+    def _leave_endpoint(self, outcome: int, now: float, retry_after_s: float = -1.0) -> None:
+        endpoint = self.endpoint
+        if endpoint is not None:
+            self.endpoint = None
+            if not self.request_end and outcome == CANCELLED:
+                outcome = ABANDONED
+            endpoint.end(outcome, now - self.begun_s, self.sampled, now, retry_after_s)
+            link: Link = endpoint.link
+            if link.waiting:
+                link.waiting.pop(self, None)
+
+    def _finish(self, outcome: int, now: float, retry_after_s: float = -1.0) -> None:
+        self.done = True
+        self.body = None
+        if self.tick:
+            self._set_deadline(0.0)
+        if self.endpoint is not None:
+            self._leave_endpoint(outcome, now, retry_after_s)
+        elif self.decision.cluster is not None:
+            waiting: Any = self.decision.cluster.waiting
+            waiting.pop(self, None)

@@ -1,0 +1,182 @@
+"""The HTTP/1 connections to one endpoint: kept alive between requests, and dialled when one is wanted (DESIGN 3.2).
+
+A connection carries one request at a time, so there are as many as requests were under way at once; what is idle for
+too long is closed by whoever sweeps. Requests that find none free wait here for the dial, or for one to become free.
+
+Invariants: `conns` counts those that are open, `dialling` those on their way, together at most MAX_CONNECTIONS; an
+endpoint is taken to be ready until a dial fails, and then, while one dial after the other is tried, until one succeeds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from proxy.balance.endpoint import Endpoint
+from proxy.codec.h1_client import Http1Client
+from proxy.relay.cluster import MAX_WAITING, Cluster
+from proxy.route.model import Endpoint as Target
+
+MAX_CONNECTIONS = 1_024
+MAX_IDLE = 128
+# The idle ones are closed after this long, or a second before the endpoint says that it does.
+IDLE_S = 30.0
+_HINT_MARGIN_S = 1.0
+
+
+class Link:
+    """`dial` asks `net` for one more connection: it comes through `attach`, or `failed` says why not.
+
+    `target` is what the configuration says of the endpoint, for whoever describes it; `failures` are dials in a row.
+    """
+
+    __slots__ = (
+        "cluster",
+        "connect_timeout_s",
+        "conns",
+        "dial",
+        "dialling",
+        "endpoint",
+        "failures",
+        "idle",
+        "removed",
+        "target",
+        "waiting",
+    )
+
+    def __init__(self, cluster: Cluster, endpoint: Endpoint, dial: Callable[[Link], None]) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.dial = dial
+        self.target: Target | None = None
+        self.connect_timeout_s = 1.0
+        self.failures = 0
+        self.removed = False
+        self.conns = 0
+        self.dialling = 0
+        # The latest is taken first, so that the others get old.
+        self.idle: list[Http1Client] = []
+        self.waiting: OrderedDict[Any, None] = OrderedDict()
+        endpoint.link = self
+        endpoint.ready = True
+
+    def take(self) -> Http1Client | None:
+        """A connection that is free."""
+        return self.idle.pop() if self.idle else None
+
+    def park(self, exchange: Any) -> bool:
+        """Wait for a connection; False where too many wait already."""
+        if len(self.waiting) >= MAX_WAITING:
+            return False
+        self.waiting[exchange] = None
+        self._dial_more()
+        return True
+
+    def _dial_more(self) -> None:
+        while self.dialling < len(self.waiting) and self.conns + self.dialling < MAX_CONNECTIONS and not self.removed:
+            self.dialling += 1
+            self.dial(self)
+
+    # ---- from net
+
+    def attach(self, conn: Http1Client, now: float) -> None:
+        """A connection is established."""
+        self.dialling -= 1
+        self.conns += 1
+        self.failures = 0
+        if not self.endpoint.ready:
+            self.cluster.set_ready(self.endpoint, True, now)
+        self._give(conn, True, now)
+
+    def failed(self, error: str, now: float) -> None:
+        """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds."""
+        self.dialling -= 1
+        self.failures += 1
+        self.cluster.last_error = error
+        if self.removed:
+            return
+        if self.endpoint.ready:
+            self.cluster.set_ready(self.endpoint, False, now)
+        self.scatter(now)
+        if self.dialling == 0:
+            self.dialling = 1
+            self.dial(self)
+
+    # ---- from the relay
+
+    def release(self, conn: Http1Client, now: float) -> None:
+        """A request is over, and its connection may serve for the next one."""
+        self._give(conn, False, now)
+
+    def _give(self, conn: Http1Client, is_fresh: bool, now: float) -> None:
+        if self.removed:
+            conn.close()
+            return
+        for exchange in self.waiting:
+            # What was lost on a connection that had been idle is not given to another such one.
+            if is_fresh or not exchange.needs_fresh:
+                del self.waiting[exchange]
+                exchange.send(conn, now)
+                return
+        if len(self.idle) >= MAX_IDLE:
+            conn.close()
+        else:
+            self.idle.append(conn)
+
+    def forget(self, conn: Http1Client) -> None:
+        """A connection is gone, or takes no more requests."""
+        self.conns -= 1
+        if conn.owner is None and conn in self.idle:
+            self.idle.remove(conn)
+        self._dial_more()
+
+    def remove(self, now: float) -> None:
+        """The endpoint is no longer wanted: what it is doing it finishes."""
+        self.removed = True
+        for conn in list(self.idle):
+            conn.close()
+        self.scatter(now)
+
+    def scatter(self, now: float) -> None:
+        """Nothing of what waits here was sent: other endpoints may have it."""
+        for _waiting in range(len(self.waiting)):
+            exchange, _ = self.waiting.popitem(last=False)
+            exchange.redispatch(not self.removed, now)
+
+    def close_idle(self, now: float) -> None:
+        """Every second or so: end what nobody has used for long."""
+        for conn in [conn for conn in self.idle if now - conn.now > idle_limit_s(conn)]:
+            conn.close()
+
+
+def idle_limit_s(conn: Http1Client) -> float:
+    """How long it may be idle. A peer that closes at the same moment would cost a POST."""
+    if conn.keep_alive_s < 0:
+        return IDLE_S
+    return min(IDLE_S, max(0.0, conn.keep_alive_s - _HINT_MARGIN_S))
+
+
+def replace_endpoints(
+    cluster: Cluster,
+    targets: Iterable[Target],
+    dial: Callable[[Link], None],
+    connect_timeout_s: float,
+    now: float,
+) -> None:
+    """Make these the cluster's endpoints; their hosts are addresses. Those that stay keep connections and estimates."""
+    known = {endpoint.address: endpoint for endpoint in cluster.balancer.endpoints}
+    wanted = []
+    for target in targets:
+        address = (target.host, target.port)
+        endpoint = known.get(address)
+        if endpoint is None:
+            endpoint = known[address] = Endpoint(address)
+            Link(cluster, endpoint, dial)
+        endpoint.weight = target.weight
+        endpoint.link.target = target
+        endpoint.link.connect_timeout_s = connect_timeout_s
+        wanted.append(endpoint)
+    for gone in cluster.balancer.replace(wanted):
+        gone.link.remove(now)
+    cluster.refresh(now)

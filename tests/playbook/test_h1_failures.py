@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from proxy.relay.http1.link import IDLE_S, MAX_IDLE
+from tests.playbook.h1_stage import GET, OK, POST, Stage, Wire
+
+MakeStage = Callable[..., Stage]
+
+
+@pytest.fixture
+def make() -> Iterator[MakeStage]:
+    stages: list[Stage] = []
+
+    def make(**kwargs: Any) -> Stage:
+        stages.append(Stage(**kwargs))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        stage.finish()
+
+
+@pytest.fixture
+def stage(make: MakeStage) -> Stage:
+    return make()
+
+
+def warm(stage: Stage, client: Wire) -> Wire:
+    """A connection to the endpoint that has served a request and is idle."""
+    client.send(GET)
+    stage.ups[-1].send(OK)
+    client.take()
+    stage.ups[-1].take()
+    return stage.ups[-1]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"])
+@pytest.mark.parametrize("how", ["end", "lose"])
+def test_what_is_idempotent_is_sent_again_where_the_connection_had_been_idle(
+    stage: Stage, method: bytes, how: str
+) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    request = GET.replace(b"GET", method)
+    client.send(request)
+    assert up.take() == request
+    getattr(up, how)()
+    assert len(stage.ups) == 2
+    assert stage.ups[1].take() == request
+    assert client.take() == b""
+    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+    stage.ups[1].send(answer)
+    assert client.take() == answer
+    assert stage.tally.replays == 1
+
+
+def test_with_its_body_as_long_as_that_is_kept(stage: Stage) -> None:
+    client = stage.client()
+    for size, kept in ((60_000, True), (70_000, False)):
+        up = warm(stage, client)
+        request = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (size + 1) + b"x" * size
+        client.send(request)
+        assert up.take() == request
+        up.lose()
+        if kept:
+            client.send(b"y")
+            assert stage.ups[-1].take() == request + b"y"
+            stage.ups[-1].send(OK)
+            assert client.take() == OK
+        else:
+            assert client.take().startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_post_is_not_sent_again(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    client.send(POST)
+    up.end()
+    assert client.take().startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert not client.shut
+    assert len(stage.ups) == 1
+    assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 0
+
+
+def test_nothing_is_sent_a_third_time(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    client.send(GET)
+    up.end()
+    stage.ups[1].end()
+    assert client.take().startswith(b"HTTP/1.1 502 ")
+    assert len(stage.ups) == 2
+    assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 1
+
+
+def test_nothing_is_sent_again_on_a_connection_that_had_been_idle(stage: Stage) -> None:
+    clients = [stage.client(), stage.client()]
+    for client in clients:
+        client.send(GET)
+    for up in stage.ups:
+        up.send(OK)
+    clients[0].take()
+    clients[0].send(GET)
+    stage.ups[1].end()
+    assert len(stage.ups) == 3
+    stage.ups[2].send(OK)
+    assert clients[0].take() == OK
+
+
+def test_nothing_is_sent_again_after_a_byte_of_the_response(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    client.send(GET)
+    up.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    up.lose()
+    assert client.take().startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 ")
+    client.send(GET)
+    stage.ups[1].send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    stage.ups[1].lose()
+    assert client.conn.aborted
+
+
+def test_who_waits_for_an_endpoint_that_refuses_goes_to_another(make: MakeStage) -> None:
+    stage = make(count=2, dials=False)
+    client = stage.client()
+    client.send(POST)
+    stage.refuse(stage.dialled.pop())
+    assert len(stage.dialled) == 2  # the one that refused is tried again, and the other is dialled
+    other = next(link for link in stage.dialled if not link.failures)
+    up = stage.connect(other)
+    assert up.take() == POST
+    up.send(OK)
+    assert client.take() == OK
+
+
+def test_an_endpoint_that_takes_connections_again_is_used_again(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(POST)
+    link = stage.dialled.pop()
+    stage.refuse(link)
+    assert not link.endpoint.ready
+    stage.wait(1.0)
+    assert client.take() == b""
+    up = stage.connect(stage.dialled.pop())
+    assert link.endpoint.ready
+    assert up.take() == POST
+    up.send(OK)
+    assert client.take() == OK
+
+
+def test_no_endpoint_takes_connections(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    stage.refuse(stage.dialled.pop())
+    stage.wait(3.2)
+    answer = client.take()
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"gossamer-error: connect-failed" in answer
+    assert b"connection refused" in answer
+    client.send(GET)
+    assert b"gossamer-error: no-endpoint" in client.take()
+
+
+def test_a_dial_without_end(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    stage.wait(3.2)
+    assert b"gossamer-error: overload" in client.take()
+
+
+def test_the_route_s_timeout(make: MakeStage) -> None:
+    stage = make(timeout_s=1.0)
+    client = stage.client()
+    client.send(GET)
+    stage.wait(1.2)
+    assert client.take().startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+    assert stage.ups[0].conn.aborted
+    assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 1
+    client.send(GET)
+    stage.ups[1].send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no")
+    stage.wait(1.2)
+    assert client.conn.aborted
+
+
+def test_no_timeout_ends_a_tunnel(make: MakeStage) -> None:
+    stage = make(timeout_s=1.0)
+    client = stage.client()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    stage.ups[0].send(b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    stage.wait(5.0)
+    assert not client.shut
+
+
+def test_a_client_that_goes_takes_its_request_along(stage: Stage) -> None:
+    client = stage.client()
+    client.send(GET)
+    client.lose()
+    assert stage.ups[0].conn.aborted
+    assert stage.outcomes() == {(0, True): 1}
+
+
+def test_a_client_that_has_said_all_gets_its_answer(stage: Stage) -> None:
+    client = stage.client()
+    client.send(GET)
+    client.end()
+    assert not client.shut
+    stage.ups[0].send(OK)
+    assert client.take() == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nconnection: close\r\n\r\nok"
+    assert client.shut
+
+
+def test_but_it_is_not_waited_for_without_end(stage: Stage) -> None:
+    client = stage.client()
+    client.send(GET)
+    client.end()
+    stage.wait(5.2)
+    assert client.shut
+    assert client.take() == b""
+    assert stage.ups[0].conn.aborted
+
+
+def test_an_end_in_the_middle_of_a_request_cancels_it(stage: Stage) -> None:
+    client = stage.client()
+    client.send(POST[:-1])
+    client.end()
+    assert client.shut
+    assert stage.ups[0].conn.aborted
+
+
+def test_an_end_between_requests(stage: Stage) -> None:
+    client = stage.client()
+    client.send(b"GET ")
+    client.end()
+    assert client.shut
+
+
+@pytest.mark.parametrize(
+    ("response", "faults"),
+    [
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", 1),
+        (b"HTTP/1.1 429 No\r\nContent-Length: 0\r\nRetry-After: 3\r\n\r\n", 1),
+        (b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", 0),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", 0),
+    ],
+)
+def test_which_statuses_are_faults_of_the_endpoint(stage: Stage, response: bytes, faults: int) -> None:
+    client = stage.client()
+    client.send(GET)
+    stage.ups[0].send(response)
+    assert client.take() == response
+    endpoint = stage.cluster.balancer.endpoints[0]
+    assert endpoint.breaker.faults(stage.now) == faults
+    status = int(response[9:12])
+    assert stage.outcomes() == {(status, status < 500): 1}
+
+
+def test_the_first_byte_is_the_latency(stage: Stage) -> None:
+    client = stage.client()
+    client.send(GET)
+    stage.wait(0.5)
+    stage.ups[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+    stage.wait(9.0)
+    endpoint = stage.cluster.balancer.endpoints[0]
+    assert endpoint.pending == 1
+    stage.ups[0].send(b"ok")
+    assert endpoint.estimate.rtt_s == pytest.approx(0.5)
+    assert endpoint.pending == 0
+
+
+def test_a_broken_response_is_a_502_and_a_fault(stage: Stage) -> None:
+    client = stage.client()
+    warm(stage, client)
+    client.send(GET)
+    stage.ups[0].send(b"SMTP ready\r\n\r\n")
+    assert client.take().startswith(b"HTTP/1.1 502 ")
+    assert stage.tally.failures == ["bad-response"]
+    assert stage.tally.replays == 0
+
+
+def test_idle_connections_are_closed_in_time(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    link = stage.cluster.balancer.endpoints[0].link
+    stage.now += IDLE_S - 1
+    link.close_idle(stage.now)
+    assert not up.conn.closed
+    stage.now += 2
+    link.close_idle(stage.now)
+    assert up.conn.closed
+    assert link.conns == 0
+
+
+def test_before_the_endpoint_closes_them(stage: Stage) -> None:
+    client = stage.client()
+    client.send(GET)
+    stage.ups[0].send(OK.replace(b"\r\n\r\n", b"\r\nKeep-Alive: timeout=5\r\n\r\n"))
+    stage.now += 4.5
+    stage.cluster.balancer.endpoints[0].link.close_idle(stage.now)
+    assert stage.ups[0].conn.closed
+
+
+def test_the_idle_ones_are_bounded(stage: Stage) -> None:
+    clients = [stage.client() for _ in range(MAX_IDLE + 5)]
+    for client in clients:
+        client.send(GET)
+    for up in list(stage.ups):
+        up.send(OK)
+    assert stage.cluster.balancer.endpoints[0].link.conns == MAX_IDLE
+
+
+def test_an_endpoint_that_goes_finishes_what_it_has(make: MakeStage) -> None:
+    stage = make(count=2)
+    clients = [stage.client() for _ in range(10)]
+    for client in clients:
+        client.send(GET)
+    for up in stage.ups[:5]:
+        up.send(OK)
+    stage.replace(0)
+    assert all(up.conn.closed for up in stage.ups[:5])
+    for up in stage.ups[5:]:
+        up.send(OK)
+        assert up.conn.closed
+    assert [client.take() for client in clients] == [OK] * 10
+
+
+def test_who_waits_when_the_endpoint_goes_waits_for_another(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    stage.replace(0)
+    stage.dials = True
+    stage.replace(2)
+    stage.ups[0].send(OK)
+    assert client.take() == OK
+
+
+def test_a_head_that_does_not_come(stage: Stage) -> None:
+    client = stage.client()
+    client.send(b"GET / HT")
+    client.conn.head_timed_out()  # type: ignore[attr-defined]
+    stage.flush()
+    assert client.take().startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert client.shut
+
+
+def test_a_new_route_is_taken_by_who_waits(make: MakeStage) -> None:
+    stage = make(count=0)
+    client = stage.client()
+    client.send(GET)
+    old = stage.cluster
+    stage.cluster = type(old)("other", type(old.balancer)(), 3.0, stage.now)
+    stage.replace(1)
+    stage.relay.forget_decisions()
+    old.serve(stage.now)
+    stage.flush()
+    stage.ups[0].send(OK)
+    assert client.take() == OK

@@ -1,0 +1,296 @@
+"""HTTP/1 on real sockets, in this process: what a clock would take too long to show, and what only sockets have."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+
+import pytest
+
+from proxy.balance.p2c import Balancer
+from proxy.codec.h1_memo import HeadMemo
+from proxy.metrics.registry import Registry
+from proxy.net.adapter import ReadBuffer
+from proxy.net.http1_adapter import flush_http1
+from proxy.net.http1_listener import HEAD_TIMEOUT_S, Http1Listener, listen
+from proxy.net.http1_pool import Http1Pool
+from proxy.outbound import OutboundTally
+from proxy.relay.cluster import Cluster
+from proxy.relay.http1.link import IDLE_S, replace_endpoints
+from proxy.relay.relay import Relay
+from proxy.route.model import Endpoint
+
+HOST = "127.0.0.1"
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(OK)
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.read(1_000):
+        continue
+    writer.close()
+
+
+class Sidecar:
+    """Listener, pool and cluster, before one server."""
+
+    def __init__(self) -> None:
+        now = monotonic()
+        self.registry = Registry()
+        self.cluster = Cluster("test", Balancer(), 3.0, now)
+        self.relay = Relay(lambda authority, path: (self.cluster, 0.0), lambda: 0.5, OutboundTally(self.registry))
+        self.tcp = self.registry.tcp((("peer", "src"),))
+        self.tcp_up = self.registry.tcp((("peer", "dst"),))
+        memo, buffer = HeadMemo(), ReadBuffer()
+        self.pool = Http1Pool(self.relay, memo, buffer, self.tcp_up, 20.0)
+        self.listener = Http1Listener(self.relay, memo, buffer, self.tcp, 60.0)
+        self.servers: list[asyncio.Server] = []
+        self.writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def start(self, serve: Serve = answer_all, backend_port: int = 0) -> None:
+        if not backend_port:
+            backend_port = await self.serve(serve, 0)
+        replace_endpoints(self.cluster, [Endpoint(HOST, backend_port)], self.pool.dial, 1.0, monotonic())
+        server = await listen(self.listener, HOST, 0)
+        self.servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def serve(self, serve: Serve, port: int) -> int:
+        async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.writers.append(writer)
+            await serve(reader, writer)
+
+        server = await asyncio.start_server(noted, HOST, port)
+        self.servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(HOST, self.port)
+        self.writers.append(writer)
+        return reader, writer
+
+    def sweep(self, ahead_s: float) -> None:
+        """As if so much time had passed."""
+        now = monotonic() + ahead_s
+        self.relay.sweep(now)
+        self.listener.sweep(now)
+        self.pool.sweep(now)
+        flush_http1(self.relay.flushes)
+
+    async def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        self.listener.abort_all()
+        self.pool.close()
+        for writer in self.writers:
+            writer.transport.abort()
+        await until(lambda: not self.listener.adapters and not self.pool.adapters and not self.pool.tasks)
+        await asyncio.sleep(0.02)
+
+
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not check():  # noqa: ASYNC110 - what it looks at has no event
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def sidecar() -> AsyncIterator[Sidecar]:
+    made = Sidecar()
+    yield made
+    await made.close()
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes = GET) -> bytes:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head + await reader.readexactly(2)
+
+
+async def test_bytes_and_connections_are_counted(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    assert await ask(reader, writer) == OK
+    assert await ask(reader, writer) == OK
+    writer.close()
+    await until(lambda: sidecar.tcp.open_connections() == 0)
+    assert (sidecar.tcp.opened, sidecar.tcp.read_bytes, sidecar.tcp.write_bytes) == (1, 2 * len(GET), 2 * len(OK))
+    assert (sidecar.tcp_up.opened, sidecar.tcp_up.read_bytes) == (1, 2 * len(OK))
+    assert sidecar.tcp.closed == {"": 1}
+
+
+async def test_a_socket_that_was_accepted_and_peeked_at(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    with socket.create_server((HOST, 0)) as server:
+        reader, writer = await asyncio.open_connection(*server.getsockname())
+        sidecar.writers.append(writer)
+        writer.write(GET)
+        sock, _ = server.accept()
+        sock.setblocking(False)
+        await until(lambda: len(sock.recv(100, socket.MSG_PEEK)) == len(GET))
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(sidecar.listener.make_adapter, sock)  # type: ignore[arg-type]
+        assert await reader.readexactly(len(OK)) == OK
+
+
+async def test_a_slow_head_is_answered_with_408(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    writer.write(b"GET / HT")
+    await until(lambda: any(adapter.tail for adapter in sidecar.listener.adapters))
+    sidecar.sweep(0.0)
+    writer.write(b"T")
+    await until(lambda: any(adapter.tail == b"GET / HTT" for adapter in sidecar.listener.adapters))
+    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    assert not reader.at_eof()
+    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_a_body_that_stands_still_ends(sidecar: Sidecar) -> None:
+    await sidecar.start(say_nothing)
+    reader, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab")
+    await until(lambda: sidecar.tcp_up.write_bytes > 0)
+    sidecar.sweep(0.0)
+    sidecar.sweep(200.0)
+    assert sidecar.tcp.open_connections() == 1
+    sidecar.sweep(301.0)
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+
+
+async def test_an_answer_that_does_not_begin_is_no_stall(sidecar: Sidecar) -> None:
+    await sidecar.start(say_nothing)
+    _, writer = await sidecar.connect()
+    writer.write(GET)
+    await until(lambda: sidecar.tcp_up.write_bytes > 0)
+    for ahead_s in (0.0, 400.0, 4_000.0):
+        sidecar.sweep(ahead_s)
+    assert sidecar.tcp.open_connections() == 1
+
+
+async def test_idle_connections_end(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    await ask(reader, writer)
+    sidecar.sweep(IDLE_S + 1.0)
+    await until(lambda: sidecar.tcp_up.open_connections() == 0)
+    assert not reader.at_eof()
+    sidecar.sweep(61.0)
+    assert await reader.read() == b""
+
+
+async def test_old_connections_are_told_so(sidecar: Sidecar) -> None:
+    sidecar.listener.max_age_s = 100.0
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    assert await ask(reader, writer) == OK
+    sidecar.sweep(50.0)
+    assert await ask(reader, writer) == OK
+    sidecar.listener.idle_timeout_s = 1_000.0
+    sidecar.sweep(111.0)
+    assert b"connection: close" in await ask(reader, writer)
+    assert await reader.read() == b""
+
+
+async def test_draining_closes_who_is_idle_after_a_while(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    await ask(reader, writer)
+    sidecar.listener.drain(monotonic())
+    sidecar.sweep(0.0)
+    assert not reader.at_eof()
+    sidecar.sweep(1.5)
+    assert await reader.read() == b""
+
+
+async def test_the_rest_of_a_refused_body_does_not_turn_the_answer_into_a_reset(sidecar: Sidecar) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await reader.read()
+
+    await sidecar.start(refuse)
+    reader, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 3_000_000)
+    answer = await reader.read()
+    assert answer == b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nconnection: close\r\n\r\nno"
+
+
+async def test_half_a_body_does_not_look_like_a_whole_one(sidecar: Sidecar) -> None:
+    """An HTTP/1.0 client knows the end of a body by the end of the connection alone."""
+
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await writer.drain()
+        await reader.read(1)
+        writer.close()
+
+    await sidecar.start(break_off)
+    reader, writer = await sidecar.connect()
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    await reader.readuntil(b"abc")
+    for backend in sidecar.writers[1:]:
+        backend.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+
+
+async def test_an_endpoint_that_comes_up_later_is_dialled_until_it_does(sidecar: Sidecar) -> None:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        port = sock.getsockname()[1]
+    await sidecar.start(backend_port=port)
+    reader, writer = await sidecar.connect()
+    writer.write(GET)
+    await until(lambda: sidecar.cluster.balancer.endpoints[0].link.failures > 1)
+    assert "refused" in sidecar.cluster.last_error
+    await sidecar.serve(answer_all, port)
+    assert await reader.readexactly(len(OK)) == OK
+
+
+async def test_a_server_that_closes_while_idle_costs_nothing(sidecar: Sidecar) -> None:
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        writer.close()
+
+    await sidecar.start(once)
+    reader, writer = await sidecar.connect()
+    for _ in range(20):
+        assert await ask(reader, writer) == OK
+    assert sum(handle.responses.get(200 << 6 | 1, 0) for handle in sidecar.registry._https.all()) == 20
+
+
+async def test_large_answers_to_pipelined_requests(sidecar: Sidecar) -> None:
+    """More than the buffers hold, to a client that first sends all and reads then."""
+    body = b"z" * 300_000
+
+    async def large(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        except asyncio.IncompleteReadError:
+            writer.close()
+
+    await sidecar.start(large)
+    reader, writer = await sidecar.connect()
+    writer.write(GET * 30)
+    for _ in range(30):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(body)) == body
