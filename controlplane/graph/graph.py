@@ -1,11 +1,13 @@
 """The mesh, kept up to date: a change is worked out for the Services that it concerns, not for all.
 
 Invariant: whatever way a snapshot was reached, `mesh` equals what `build` makes of it, and a Target that did not
-change is the same object as before.
+change is the same object as before. (But for endpoints of pods that have not been seen, where slices name more of them
+than the bounds allow: who of them is waited for depends on who came first.)
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -15,11 +17,12 @@ from controlplane.graph.backend import workload_of
 from controlplane.graph.claims import Claims
 from controlplane.graph.index import Index
 from controlplane.graph.mesh import Endpoint, Mesh, Target
-from controlplane.graph.service import Share, resolve
+from controlplane.graph.service import MAX_ENTRIES, MAX_TARGETS, MAX_UNSEEN, Share, resolve
 from controlplane.model.objects import PODS, SERVICES, SLICES, Key, Pod
 from controlplane.model.snapshot import Snapshot, Touched
 
 NOTHING = Share()
+MAX_UNSEEN_IN_ALL = 10_000  # pods that slices may make us wait for
 MAX_GONE = 10_000  # deleted pods that are remembered; one that is forgotten is waited for in vain, no more
 Value = TypeVar("Value")
 
@@ -36,6 +39,8 @@ class Graph:
         self._index = Index()
         self._shares: dict[Key, Share] = {}
         self._incomplete: dict[Key, frozenset[str]] = {}  # Services that name pods which have not been seen
+        self._awaited: Counter[str] = Counter()  # UIDs of those pods, by how many Services name them
+        self.overfull: dict[Key, int] = {}  # Services beyond the bounds, and how many targets of theirs are left out
         self._gone: dict[str, None] = {}  # UIDs of deleted pods, the latest last: not worth waiting for
         self._addresses: Claims[str] = Claims()
         self._holders: Claims[Key] = Claims()
@@ -51,10 +56,18 @@ class Graph:
         self._overdue = frozenset(overdue)
         changed = self._take_services(services)
         changed |= self._take_pods(before, [key for kind, key in touched if kind == PODS])
-        self.unseen = frozenset().union(*self._incomplete.values())
+        self.unseen = frozenset(self._awaited)
         waiting = self.unseen - self._overdue - self._gone.keys()
         self.waiting = frozenset() if PODS in snapshot.unavailable else waiting
         return frozenset(changed)
+
+    def problems(self) -> list[str]:
+        """What of the objects is not served, one sentence each."""
+        bounds = f"a Service may have {MAX_TARGETS} ports and hostnames, with {MAX_ENTRIES} endpoints in all"
+        return [
+            f"services {namespace}/{name}: {count} of its targets are left out, as {bounds}; split it"
+            for (namespace, name), count in sorted(self.overfull.items())
+        ]
 
     def _concerned(self, before: Snapshot, touched: Touched, overdue: AbstractSet[str]) -> set[Key]:
         """The Services whose share may have changed."""
@@ -80,11 +93,13 @@ class Graph:
         targets: dict[str, Target | None] = {}
         hosts: dict[str, Target | None] = {}
         addresses: set[str] = set()
-        for key in services:
-            old, new = self._shares.pop(key, NOTHING), self._resolve(key)
+        for key in sorted(services):
+            old = self._shares.pop(key, NOTHING)
+            new = self._resolve(key, old)
             if new is not NOTHING:
                 self._shares[key] = new
-            self._note_unseen(key, new.unseen)
+            self._note_unseen(key, old.unseen, new.unseen)
+            self._note_left_out(key, new.left_out)
             targets |= _differences(old.targets, new.targets)
             hosts |= _differences(old.hosts, new.hosts)
             if old.addresses != new.addresses:
@@ -100,17 +115,29 @@ class Graph:
         )
         return {*targets, *hosts, *owners}
 
-    def _resolve(self, key: Key) -> Share:
+    def _resolve(self, key: Key, before: Share) -> Share:
         service = self._snapshot.services.get(key)
         if service is None:
             return NOTHING
         slices = self._index.slices_of(key, self._snapshot.endpointslices)
-        return resolve(service, slices, self._snapshot, self._overdue, self.mesh.domain)
+        others = len(self._awaited) - sum(self._awaited[uid] == 1 for uid in before.unseen)
+        room = min(MAX_UNSEEN, MAX_UNSEEN_IN_ALL - others)
+        return resolve(service, slices, self._snapshot, self._overdue, self.mesh.domain, before.waived, room)
 
-    def _note_unseen(self, service: Key, unseen: frozenset[str]) -> None:
+    def _note_unseen(self, service: Key, before: frozenset[str], now: frozenset[str]) -> None:
         self._incomplete.pop(service, None)
-        if unseen:
-            self._incomplete[service] = unseen
+        if now:
+            self._incomplete[service] = now
+        self._awaited.update(now - before)
+        for uid in before - now:
+            self._awaited[uid] -= 1
+            if not self._awaited[uid]:
+                del self._awaited[uid]
+
+    def _note_left_out(self, service: Key, count: int) -> None:
+        self.overfull.pop(service, None)
+        if count:
+            self.overfull[service] = count
 
     def _claim(self, before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
         """Two Services may claim one address (in manifests): the first by name has it."""

@@ -29,7 +29,10 @@ UNKNOWN = Workload()
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """`host` is an IP address; `zones` are those that topology hints name (empty: no hint)."""
+    """`host` is an IP address; `zones` are those that topology hints name (empty: no hint).
+
+    `late`: it terminates, and is meant for its own node alone, which has no other (`Target.local_only`).
+    """
 
     host: str
     port: int
@@ -38,6 +41,7 @@ class Endpoint:
     zone: str = ""
     zones: tuple[str, ...] = ()
     workload: Workload = UNKNOWN
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ WORDS = {
     "postgresql": TCP,
     "redis": TCP,
 }
+MAX_PORT = 65_535
+_ONES = b"\1" * (MAX_PORT + 1)
 
 
 def protocol(app_protocol: str, port_name: str) -> str:
@@ -42,11 +44,17 @@ def protocol(app_protocol: str, port_name: str) -> str:
     return WORDS.get(name.partition("-")[0], DETECT)
 
 
-def is_opaque(ports: str, number: int) -> bool:
-    """Whether a list as in annotations, `25,3306,8000-8010`, names the port. What is no number is passed over."""
+def opaque_ports(ports: str) -> bytes:
+    """A list as in annotations, `25,3306,8000-8010`, as a table: 1 at each port that it names.
+
+    What is no number is passed over. A table, since the list may be long, and is asked for each port of a Service.
+    """
+    table = bytearray(MAX_PORT + 1)
     for part in ports.split(","):
         first, _, last = part.strip().partition("-")
         last = last or first
-        if first.isdecimal() and last.isdecimal() and len(first) < 6 > len(last) and int(first) <= number <= int(last):
-            return True
-    return False
+        if first.isdecimal() and last.isdecimal() and len(first) < 6 > len(last):
+            start, end = int(first), min(int(last), MAX_PORT) + 1
+            if start < end:
+                table[start:end] = _ONES[: end - start]
+    return bytes(table)

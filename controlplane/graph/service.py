@@ -3,16 +3,19 @@
 A headless Service also has targets for its pods' hostnames (the stable names of a StatefulSet). And since its name
 stands for pod addresses in DNS, where clients put any port they like, it answers at any port (`hosts`), as does an
 ExternalName. UDP and SCTP are not ours.
+
+A share is bounded: ports times endpoints, and hostnames, grow faster than the objects that make them. What is beyond
+is left out by a rule that looks at nothing that comes and goes: hostnames from the last one on, then the highest ports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controlplane.graph.backend import Backend, in_order, join, select
+from controlplane.graph.backend import Backend, Selection, in_order, join, waive
 from controlplane.graph.mesh import DETECT, TCP, Endpoint, Target, ip_port
-from controlplane.graph.protocol import is_opaque, protocol
+from controlplane.graph.protocol import opaque_ports, protocol
 from controlplane.model.objects import PODS, Service, ServicePort, Slice, SlicePort
 from controlplane.model.snapshot import Snapshot
 from mesh.contract import OUR_ANNOTATIONS
@@ -20,14 +23,23 @@ from mesh.contract import OUR_ANNOTATIONS
 
 @dataclass(slots=True)
 class Share:
-    """A Service's part of the mesh, under the mesh's keys; `unseen` are UIDs of pods that it names in vain."""
+    """A Service's part of the mesh, under the mesh's keys.
+
+    `unseen` are UIDs of pods that it names in vain, `waived` those of them that nobody waits for, since there are too
+    many; `left_out` is how many targets it has beyond the bounds.
+    """
 
     targets: dict[str, Target] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, Target] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
+    waived: frozenset[str] = frozenset()
+    left_out: int = 0
 
 
+MAX_TARGETS = 1_000  # of a Service
+MAX_ENTRIES = 100_000  # of pods in all of its targets, whether they serve or not
+MAX_UNSEEN = 1_000  # pods that a Service may make us wait for
 HEADLESS = f"{OUR_ANNOTATIONS}headless"  # balance or exact
 OPAQUE_PORTS = f"{OUR_ANNOTATIONS}opaque-ports"
 ANY_PORT = ServicePort("", 0)
@@ -40,71 +52,108 @@ class _Everything:
         return True
 
 
+class _Room:
+    """What a share may still take. Once something was refused, so is everything that follows."""
+
+    def __init__(self) -> None:
+        self._targets, self._entries = MAX_TARGETS, MAX_ENTRIES
+
+    def take(self, targets: int, entries: int) -> bool:
+        """The first is always let in: it is no larger than the slices themselves."""
+        is_first = self._entries == MAX_ENTRIES
+        self._targets -= targets
+        self._entries -= entries
+        return self._targets >= 0 and (self._entries >= 0 or is_first)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What all targets of a Service are made from."""
+
+    service: Service
+    ports: Sequence[ServicePort]
+    found: Sequence[Mapping[str, SlicePort]]  # by name, slice by slice
+    opaque: bytes
+    wish: str
+
+    @classmethod
+    def of(cls, service: Service, slices: Iterable[Slice] = ()) -> _Context:
+        annotations = dict(service.annotations)
+        found = [{port.name: port for port in reversed(item.ports) if port.protocol == "TCP"} for item in slices]
+        opaque = opaque_ports(annotations.get(OPAQUE_PORTS, ""))
+        return cls(service, _tcp(service.ports), found, opaque, annotations.get(HEADLESS, ""))
+
+
 def resolve(
-    service: Service, slices: Iterable[Slice], snapshot: Snapshot, overdue: Container[str], domain: str
+    service: Service,
+    slices: Iterable[Slice],
+    snapshot: Snapshot,
+    overdue: Container[str],
+    domain: str,
+    waived: Container[str] = (),
+    room: int = MAX_UNSEEN,
 ) -> Share:
-    """The share of this Service, given its slices and all pods."""
+    """The share of this Service, given its slices and all pods. `waived` and `room` are as in `backend.waive`."""
     host = f"{service.name}.{service.namespace}.svc.{domain}"
-    ports = _tcp(service.ports)
     if service.kind == "ExternalName":
-        return _external(service, host, ports)
+        return _external(_Context.of(service), host)
     usable = in_order(slices, service.ip_families)
+    context = _Context.of(service, usable)
     backends = join(usable, snapshot.pods, _Everything() if PODS in snapshot.unavailable else overdue)
-    share = Share(unseen=frozenset([item.uid for item in backends if item.unseen]))
-    _add(share, service, host, ports, usable, backends)
-    for address in service.cluster_ips:
-        for port in ports:
-            share.addresses[ip_port(address, port.port)] = f"{host}:{port.port}"
+    given_up = waive(backends, waived, room)
+    share = Share(waived=given_up, unseen=frozenset([item.uid for item in backends if item.unseen]) - given_up)
+    hosts = {host: backends}
     if service.headless:
-        for hostname, members in _by_hostname(backends).items():
-            _add(share, service, f"{hostname}.{host}", ports, usable, members)
+        hosts |= {f"{hostname}.{host}": members for hostname, members in sorted(_by_hostname(backends).items())}
+    space = _Room()
+    for name, members in hosts.items():
+        if not _add(share, space, context, name, members):
+            break
+    share.left_out = len(hosts) * len(context.ports) - len(share.targets)
+    for address in service.cluster_ips:
+        for port in context.ports:
+            if (name := f"{host}:{port.port}") in share.targets:
+                share.addresses[ip_port(address, port.port)] = name
     return share
 
 
 def _tcp(ports: Iterable[ServicePort]) -> list[ServicePort]:
-    """The first of each number: manifests may say what the API would refuse."""
+    """The first of each number, in order: manifests may say what the API would refuse."""
     unique: dict[int, ServicePort] = {}
     for port in ports:
         if port.protocol == "TCP":
             unique.setdefault(port.port, port)
-    return list(unique.values())
+    return [unique[number] for number in sorted(unique)]
 
 
-def _external(service: Service, host: str, ports: Iterable[ServicePort]) -> Share:
-    share = Share()
-    if service.external_name:
-        for port in ports:
-            name = f"{host}:{port.port}"
+def _external(context: _Context, host: str) -> Share:
+    share, name = Share(), context.service.external_name
+    if name:
+        for port in context.ports[:MAX_TARGETS]:
             spoken = protocol(port.app_protocol, port.name)
-            share.targets[name] = _target(service, name, port, spoken, external=service.external_name)
-        share.hosts[host] = _target(service, host, ANY_PORT, DETECT, external=service.external_name)
+            share.targets[f"{host}:{port.port}"] = _target(context, f"{host}:{port.port}", port, spoken, external=name)
+        share.hosts[host] = _target(context, host, ANY_PORT, DETECT, external=name)
+        share.left_out = len(context.ports) - len(share.targets)
     return share
 
 
-def _add(
-    share: Share,
-    service: Service,
-    host: str,
-    ports: Iterable[ServicePort],
-    slices: Sequence[Slice],
-    backends: Iterable[Backend],
-) -> None:
-    """The targets of one host name; if the Service is headless, the one for any port too."""
-    for port in ports:
-        found = [_find(item.ports, port.name) for item in slices]
+def _add(share: Share, space: _Room, context: _Context, host: str, backends: Sequence[Backend]) -> bool:
+    """The targets of one host name; if the Service is headless, the one for any port too. False: not all of them."""
+    selection = Selection(backends, context.service.local_only)
+    if context.service.headless:
+        if not space.take(0, len(backends)):
+            return False
+        share.hosts[host] = _target(context, host, ANY_PORT, DETECT, selection.at((0,) * len(context.found)))
+    for port in context.ports:
+        if not space.take(1, len(backends)):
+            return False
+        found = [ports.get(port.name) for ports in context.found]
         spoken = port.app_protocol or next((item.app_protocol for item in found if item and item.app_protocol), "")
-        numbers = [
-            None if item is None else item.port or port.port for item in found
-        ]  # a slice may leave the number open
+        # A slice may leave the number open.
+        numbers = tuple([None if item is None else item.port or port.port for item in found])
         name = f"{host}:{port.port}"
-        share.targets[name] = _target(service, name, port, protocol(spoken, port.name), select(backends, numbers))
-    if service.headless:
-        anywhere = select(backends, [0] * len(slices))
-        share.hosts[host] = _target(service, host, ANY_PORT, DETECT, anywhere)
-
-
-def _find(ports: Iterable[SlicePort], name: str) -> SlicePort | None:
-    return next((port for port in ports if port.name == name and port.protocol == "TCP"), None)
+        share.targets[name] = _target(context, name, port, protocol(spoken, port.name), selection.at(numbers))
+    return True
 
 
 def _by_hostname(backends: Iterable[Backend]) -> dict[str, list[Backend]]:
@@ -116,23 +165,23 @@ def _by_hostname(backends: Iterable[Backend]) -> dict[str, list[Backend]]:
 
 
 def _target(
-    service: Service,
+    context: _Context,
     name: str,
     port: ServicePort,
     spoken: str,
     endpoints: tuple[Endpoint, ...] = (),
     external: str = "",
 ) -> Target:
-    annotations = dict(service.annotations)
+    service = context.service
     return Target(
         name,
         service.namespace,
         service.name,
         port.port,
         port.name,
-        TCP if is_opaque(annotations.get(OPAQUE_PORTS, ""), port.port) else spoken,
+        TCP if context.opaque[port.port] else spoken,
         name.startswith(f"{service.name}.{service.namespace}.")
-        and _is_by_name(service.headless, annotations.get(HEADLESS, ""), endpoints),
+        and _is_by_name(service.headless, context.wish, endpoints),
         service.local_only,
         service.cluster_ips,
         (external, port.port) if external else None,

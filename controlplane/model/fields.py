@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 MAX_TEXT = 253  # of a DNS name, and of all names in Kubernetes
@@ -18,6 +18,10 @@ Fields = dict[Any, Any]
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+_SPECIAL_IPV4 = ("0.", "127.", "169.254.", "22", "23", "255.")  # none but these can be special: most are looked at once
+_BROADCAST = IPv4Address("255.255.255.255")
+_MAPPED, _NAT64 = IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")
+_METADATA = (IPv6Address("fd00:ec2::254"),)
 
 
 class ObjectError(Exception):
@@ -104,6 +108,33 @@ def address(raw: Any, name: str) -> str:
         except ValueError:
             pass
     raise ObjectError(f"{name} must be an IP address, not {shown(raw)}")
+
+
+def special(host: str) -> str:
+    """What an address is where no other pod can be: the host itself, the link, many at once. Empty for the others.
+
+    IPv6 has ways of saying an IPv4 address; and one of its own for the metadata of a cloud's machine.
+    """
+    if not (":" in host or host.startswith(_SPECIAL_IPV4)):
+        return ""
+    ip = ip_address(host)
+    if isinstance(ip, IPv6Address):
+        if ip in _METADATA:
+            return "link-local"
+        ip = IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _MAPPED or ip in _NAT64 else ip
+    kinds = {
+        "loopback": ip.is_loopback,
+        "unspecified": ip.is_unspecified,
+        "link-local": ip.is_link_local,
+        "multicast": ip.is_multicast,
+        "broadcast": ip == _BROADCAST,
+    }
+    return next((kind for kind, holds in kinds.items() if holds), "")
+
+
+def printable(text: str) -> str:
+    """Text from outside, for a log or a terminal: what would move the cursor or break the line is escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shown(raw: Any) -> str:

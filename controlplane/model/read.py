@@ -2,6 +2,9 @@
 
 The API's defaults are applied here and nowhere else. A malformed object is refused whole, with the field that is
 wrong: half an object would be a silent change of what it means.
+
+Whoever may write an object is not therefore allowed to send clients to whatever their hosts can reach: to the machine
+itself, its link, the metadata service of a cloud. Such addresses are refused, though on a laptop loopback is a place.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from controlplane.model.fields import (
     label,
     port,
     shown,
+    special,
     text,
     value,
 )
@@ -47,14 +51,33 @@ KINDS_BY_NAME = {("v1", "Service"): SERVICES, ("discovery.k8s.io/v1", "EndpointS
 _TRANSPORTS = ("TCP", "UDP", "SCTP")
 _SERVICE_KINDS = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _CRON_JOB = re.compile(r"(.+)-[0-9]{8,10}")  # a CronJob names its Jobs by the minute (once the second) of the epoch
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # what ends so is an address to the C library: 127.1, 2130706433, 0x7f.1
 
 
-def read(kind: str, raw: Mapping[str, Any]) -> Object:
-    """The object of our `kind` (services, endpointslices, pods) in `raw`; `ObjectError` says what is wrong with it."""
+def read(kind: str, raw: Mapping[str, Any], loopback: bool = True) -> Object:
+    """The object of our `kind` (services, endpointslices, pods) in `raw`; `ObjectError` says what is wrong with it.
+
+    `loopback`: endpoints may be on this host, as they are for whoever writes manifests on a laptop.
+    """
     try:
-        return _READERS[kind](fields(raw, "the object"))
+        found = _READERS[kind](fields(raw, "the object"))
+        _check_places(found, loopback)
+        return found
     except ObjectError as error:
         raise ObjectError(f"{_title(kind, raw)}: {error}.") from None
+
+
+def _check_places(found: Object, loopback: bool) -> None:
+    if isinstance(found, Slice) and found.family != "FQDN":
+        for endpoint in found.endpoints:
+            place = special(endpoint.address)
+            if place and not (loopback and place == "loopback"):
+                raise ObjectError(f"endpoints[].addresses[] must not be {place}, as {endpoint.address} is")
+    elif isinstance(found, Service) and (name := found.external_name):
+        if _NUMBER.fullmatch(name.rpartition(".")[2]):
+            raise ObjectError(f"spec.externalName must be a DNS name, not an address, as {shown(name)} is")
+        if not loopback and (name == "localhost" or name.endswith(".localhost")):
+            raise ObjectError(f"spec.externalName must not be loopback, as {shown(name)} is")
 
 
 def _title(kind: str, raw: Any) -> str:
@@ -177,7 +200,8 @@ def _pod_reference(raw: Any, namespace: str) -> tuple[Key | None, str]:
     if reference.get("kind") != "Pod":
         return None, ""
     name = dns_name(reference.get("name"), "endpoints[].targetRef.name")
-    namespace = label(reference.get("namespace"), "endpoints[].targetRef.namespace", namespace)
+    if label(reference.get("namespace"), "endpoints[].targetRef.namespace", namespace) != namespace:
+        return None, ""  # nobody lends out a name of another namespace
     return (namespace, name), text(reference.get("uid"), "endpoints[].targetRef.uid")
 
 

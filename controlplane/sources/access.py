@@ -20,6 +20,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from controlplane.model.fields import printable
 from controlplane.sources.source import SourceError
 from controlplane.sources.wire import Garbage, decode_refusal
 from mesh.version import VERSION
@@ -35,6 +36,10 @@ class Lost(Exception):
     def __init__(self, text: str, is_tls: bool = False) -> None:
         super().__init__(text)
         self.is_tls = is_tls
+
+
+class TooLarge(Garbage):
+    """More than was asked for came in one answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -85,13 +90,13 @@ class Access:
             await self._close_unused()
 
     async def fetch(self, path: str, params: Mapping[str, str], max_bytes: int) -> bytes:
-        """The body of an answer with status 200; Refusal, Garbage or Lost otherwise."""
+        """The body of an answer with status 200; Refusal, TooLarge or Lost otherwise."""
         body = bytearray()
         async with aclosing(self.stream(path, params)) as chunks:
             async for chunk in chunks:
                 body += chunk
                 if len(body) > max_bytes:
-                    raise Garbage(f"more than {max_bytes >> 20} MiB came at once")
+                    raise TooLarge(f"more than {max_bytes >> 20} MiB came at once")
         return bytes(body)
 
     async def stream(self, path: str, params: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
@@ -143,7 +148,7 @@ class Access:
         except TimeoutError:
             raise SourceError(f"cannot use {origin}: its exec plugin does not answer; run it by hand") from None
         except Exception as error:  # the client's loader lets through whatever a malformed file leads to
-            raise SourceError(f"cannot use {origin}: {_describe(error)}; check it with kubectl") from None
+            raise SourceError(f"cannot use {origin}: {printable(_describe(error))}; check it with kubectl") from None
 
     async def _configure(self, configuration: Configuration) -> None:
         if self._kubeconfig:

@@ -42,11 +42,16 @@ _DOUBLINGS = 16  # enough for any bound
 class Limits:
     """`page_objects`: a page of real pods takes 25 ms to decode, during which nothing else runs.
 
-    `line_bytes`: etcd takes 1.5 MiB an object, which JSON can double. `stall_s`: bookmarks come once a minute.
+    So does `page_aim_bytes`: where objects are larger, pages have fewer. `line_bytes`: etcd takes 1.5 MiB an object,
+    which JSON can double. `stall_s`: bookmarks come once a minute. `list_objects`, `lists_timeout_s`: of all pages.
     """
 
     page_objects: int = 100
-    page_bytes: int = 64 << 20
+    page_aim_bytes: int = 1 << 20
+    page_bytes: int = 16 << 20
+    list_objects: int = 1_000_000
+    lists_timeout_s: float = 600
+    list_slow_s: float = 60  # from then on it is a problem
     line_bytes: int = 8 << 20
     connect_timeout_s: float = 10
     list_timeout_s: float = 60  # one page; the API server's own limit of a request is as long
@@ -82,7 +87,7 @@ class Course:
 
     def ask(self) -> Ask:
         if not self.version:
-            return Ask(self._wait_s, self._reason, {"limit": str(self._limits.page_objects)})
+            return Ask(self._wait_s, self._reason, {})
         timeout_s = self._rng.uniform(*self._limits.watch_timeout_s)
         params = {
             "watch": "true",

@@ -1,7 +1,8 @@
 """A directory of manifests as a source: the whole mesh on one machine without Kubernetes.
 
 The same objects as in the API, written by hand or by `kubectl get -o yaml`. The standard library cannot be told of
-changes, so the directory is polled; a change is in force two polls after it was made.
+changes, so the directory is polled; a change is in force two polls after it was made, or a second after the first of
+changes that follow each other faster than that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from controlplane.model.fields import printable
 from controlplane.model.snapshot import KINDS
 from controlplane.sources.directory import Bounds, TooMuch
 from controlplane.sources.folder import Folder, explain
@@ -35,7 +37,8 @@ class FilesSource:
             await asyncio.to_thread(self._folder.load)
         except (OSError, TooMuch) as error:
             advice = "name a directory of manifests that can be read"
-            raise SourceError(f"cannot read the directory {self._folder.path}: {explain(error)}; {advice}") from None
+            problem = printable(f"cannot read the directory {self._folder.path}: {explain(error)}")
+            raise SourceError(f"{problem}; {advice}") from None
         self._tell()
 
     async def run(self, sink: Sink) -> None:
@@ -49,7 +52,7 @@ class FilesSource:
                 if changes:
                     sink(changes)
             except Exception:  # whatever it is, the next poll may fare better
-                _log.exception("reading %s failed", self._folder.path)
+                _log.exception("reading %s failed", printable(self._folder.path))
                 is_told = False
             await asyncio.sleep(self._poll_s)
 

@@ -1,7 +1,9 @@
 """The objects of all manifests in a directory, kept as last good through everything that can happen to files.
 
 A file counts as changed, or gone, once two polls in a row have seen it so: what is being written or moved is left
-alone until it rests. What cannot be read keeps its last good objects: a file, an object in it, or all of the directory.
+alone until it rests. One that never does, because it is rewritten all the time, is taken after a while as it is found,
+if it did not change under our eyes and parses. What cannot be read keeps its last good objects: a file, an object in
+it, or all of the directory.
 Of an object that is written twice the first counts, in the order of file names.
 """
 
@@ -10,9 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from controlplane.model.fields import ObjectError
+from controlplane.model.fields import ObjectError, printable
 from controlplane.model.objects import Key, Object
 from controlplane.model.read import KINDS_BY_NAME, read
 from controlplane.model.snapshot import KINDS, Change, Relist
@@ -21,6 +24,7 @@ from controlplane.sources.inventory import name
 from controlplane.sources.manifest import Document, ManifestError, parse
 
 MAX_PROBLEMS = 100
+UNREST_S = 1.0
 _FRESH_S = 2.0  # a file younger than this may change once more without a new stamp
 _SLICES_GROUP = "discovery.k8s.io/"
 Place = tuple[str, Key]  # kind and key
@@ -37,14 +41,16 @@ class Manifest:
 class Folder:
     """Blocking: for one thread at a time."""
 
-    def __init__(self, path: str, bounds: Bounds) -> None:
+    def __init__(self, path: str, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.objects: dict[Place, Object] = {}
-        self.read_at: float | None = None  # when the directory was last found readable
+        self.read_at: float | None = None  # until then, all that the directory holds has been taken up
         self._bounds = bounds
+        self._clock = clock
         self._seen: dict[str, Stamp] = {}
         self._taken: dict[str, Stamp] = {}
+        self._unrest: dict[str, float] = {}  # since when files are other than what was taken
         self._manifests: dict[str, Manifest] = {}
         self._outage = ""
         self._doubles: list[str] = []
@@ -52,7 +58,7 @@ class Folder:
     def load(self) -> None:
         """Read everything as it is now; OSError or TooMuch if the directory cannot be read."""
         self._seen = scan(self.path, self._bounds)
-        self.read_at = time.monotonic()
+        self.read_at = self._clock()
         newest_ns = time.time_ns() - int(_FRESH_S * 1e9)
         for file, stamp in self._seen.items():
             self._take(file, stamp)
@@ -69,40 +75,59 @@ class Folder:
 
     def poll(self) -> list[Change]:
         """Look again; what has changed."""
-        began_at = time.monotonic()
+        began_at = self._clock()
         try:
             found = scan(self.path, self._bounds)
         except (OSError, TooMuch) as error:
             self._outage = f"cannot read the directory {self.path}: {explain(error)}; what was read last stays in use"
             return []
         self._outage = ""
-        self.read_at = began_at
-        resting = [file for file in {*found, *self._manifests} if found.get(file) == self._seen.get(file)]
-        changed = [file for file in resting if found.get(file) != self._taken.get(file) or file not in found]
+        different = {file for file in {*found, *self._manifests} if found.get(file) != self._taken.get(file)}
+        different |= self._manifests.keys() - found.keys()
+        self._unrest = {file: self._unrest.get(file, began_at) for file in different}
+        resting = {file for file in different if found.get(file) == self._seen.get(file)}
+        restless = {file for file in different - resting if began_at - self._unrest[file] >= UNREST_S}
         self._seen = found
-        for file in changed:
-            self._take(file, found.get(file))
-        return self._merge() if changed else []
+        for file in resting:
+            if self._take(file, found.get(file)):
+                del self._unrest[file]
+        for file in restless & found.keys():
+            if self._catch(file, found[file]):
+                self._unrest[file] = began_at
+        self.read_at = min(self._unrest.values(), default=began_at)
+        return self._merge() if resting or restless else []
 
-    def _take(self, file: str, stamp: Stamp | None) -> None:
+    def _catch(self, file: str, stamp: Stamp) -> bool:
+        """Take a file that does not rest, if what it says now is whole. It counts as changed until it rests."""
+        before = self._manifests.get(file)
+        is_taken = self._take(file, stamp)
+        self._taken.pop(file, None)
+        if before is None or self._manifests[file].objects is not before.objects:
+            return is_taken
+        self._manifests[file] = before
+        return False
+
+    def _take(self, file: str, stamp: Stamp | None) -> bool:
+        """Read a file, or forget it. False: it changes at this very moment."""
         if stamp is None:
             self._manifests.pop(file, None)
             self._taken.pop(file, None)
-            return
+            return True
         before = self._manifests.get(file, Manifest())
         try:
             data = read_file(os.path.join(self.path, file), stamp, self._bounds)
         except Unsettled:
-            return
+            return False
         except OSError as error:  # tried again at each poll: it may be over without a new stamp
             self._manifests[file] = Manifest(before.objects, [f"{file}: {explain(error)}{_consequence(before)}"])
-            return
+            return True
         except TooMuch as error:
             self._manifests[file] = Manifest(before.objects, [f"{file}: {error}{_consequence(before)}"])
         else:
             self._manifests[file] = read_manifest(file, data, before)
         self._taken[file] = stamp
         self.counts["unreadable", "", "file"] += bool(self._manifests[file].problems)
+        return True
 
     def _merge(self) -> list[Change]:
         """Put all files together, and compare with what was."""
@@ -130,7 +155,8 @@ class Folder:
         found += self._doubles
         if not self.objects and not found:
             found.append(f"no objects in {self.path}: put Services and EndpointSlices there, as *.yaml or *.json")
-        return found if len(found) <= MAX_PROBLEMS else [*found[:MAX_PROBLEMS], f"{len(found) - MAX_PROBLEMS} more"]
+        more = [f"{len(found) - MAX_PROBLEMS} more"] if len(found) > MAX_PROBLEMS else []
+        return [*map(printable, found[:MAX_PROBLEMS]), *more]
 
 
 def read_manifest(file: str, data: bytes, before: Manifest) -> Manifest:

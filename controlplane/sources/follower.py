@@ -13,9 +13,10 @@ from contextlib import aclosing
 from random import Random
 from time import monotonic
 
+from controlplane.model.fields import printable
 from controlplane.model.objects import PODS
 from controlplane.model.snapshot import Change
-from controlplane.sources.access import Access, Lost
+from controlplane.sources.access import Access, Lost, TooLarge
 from controlplane.sources.course import (
     DENIED,
     FINISHED,
@@ -30,8 +31,9 @@ from controlplane.sources.course import (
 )
 from controlplane.sources.inventory import Inventory
 from controlplane.sources.lines import LineSplitter, LineTooLong
+from controlplane.sources.page_size import PageSize
 from controlplane.sources.source import Sink
-from controlplane.sources.wire import BOOKMARK, Garbage, Refusal, decode_event, decode_page, make_path
+from controlplane.sources.wire import BOOKMARK, Garbage, Page, Refusal, decode_event, decode_page, make_path
 
 # Without pods there is a mesh that knows nobody's identity; without the others there is none.
 OPTIONAL = (PODS,)
@@ -42,7 +44,9 @@ _log = logging.getLogger(__name__)
 class Follower:
     """One kind of objects, in one namespace or in all."""
 
-    def __init__(self, kind: str, namespace: str | None, access: Access, limits: Limits, rng: Random) -> None:
+    def __init__(
+        self, kind: str, namespace: str | None, access: Access, limits: Limits, rng: Random, loopback: bool = False
+    ) -> None:
         self.kind = kind
         self.synced = False
         self.alive_at: float | None = None  # when the data were last known to be current
@@ -52,8 +56,9 @@ class Follower:
         self._access = access
         self._limits = limits
         self._course = Course(limits, rng)
-        self._inventory = Inventory(kind)
+        self._inventory = Inventory(kind, loopback)
         self._opened_at: float | None = None
+        self._listing_since: float | None = None
         self._problem = ""
         self._verb = self._logged = ""  # which request the problem is of, and the cause that was logged
 
@@ -103,27 +108,48 @@ class Follower:
 
     async def _list(self, ask: Ask, sink: Sink) -> None:
         self.counts["relists", self.kind, ask.reason] += 1
-        began_at = monotonic()
-        self._inventory.begin()
-        token, before = "", ""
-        while True:
-            params = {**ask.params, "continue": token} if token else ask.params
-            async with asyncio.timeout(self._limits.list_timeout_s):
-                body = await self._access.fetch(self._path, params, self._limits.page_bytes)
-            page = decode_page(self.kind, body)
-            self._inventory.add(page.items)
-            before, token = token, page.token
-            if not token:
-                break
-            if token == before:
-                raise Garbage("a list that does not end")
-            await asyncio.sleep(0)  # a page takes tens of ms to read
+        began_at = self._listing_since = monotonic()
+        try:
+            version = await self._read_list(ask, began_at)
+        finally:
+            self._listing_since = None
         relist = self._inventory.commit()
-        self._course.listed(page.version)
+        self._course.listed(version)
         self.alive_at = began_at
         self._settle(LIST)
         self.synced = True
         sink([relist])
+
+    async def _read_list(self, ask: Ask, began_at: float) -> str:
+        """All pages into the inventory; the version of the list. Nothing that answers can make it endless."""
+        self._inventory.begin()
+        token, count, size = "", 0, PageSize(self._limits)
+        while True:
+            page = await self._read_page(ask, token, size)
+            if not page.token:
+                self._inventory.add(page.items)
+                return page.version
+            count += len(page.items)
+            is_late = monotonic() - began_at > self._limits.lists_timeout_s
+            if page.token == token or count > self._limits.list_objects or is_late:
+                raise Garbage(f"a list that does not end, of {count} objects so far")
+            self._inventory.add(page.items)
+            token = page.token
+            await asyncio.sleep(0)  # a page takes tens of ms to read
+
+    async def _read_page(self, ask: Ask, token: str, size: PageSize) -> Page:
+        """The next page of a list; where it is too large, the same with fewer objects."""
+        while True:
+            params = {**ask.params, "limit": str(size.objects), **({"continue": token} if token else {})}
+            try:
+                async with asyncio.timeout(self._limits.list_timeout_s):
+                    body = await self._access.fetch(self._path, params, self._limits.page_bytes)
+            except TooLarge:
+                if not size.shrink():
+                    raise
+                continue
+            size.learn(len(body))
+            return decode_page(self.kind, body)
 
     async def _watch(self, ask: Ask, sink: Sink) -> None:
         loop = asyncio.get_running_loop()
@@ -182,7 +208,7 @@ class Follower:
             LOST: "; check that the API server runs and can be reached from here",
         }.get(cause, "")
         self._verb = verb
-        self._problem = f"cannot {verb} {self.kind} at {self._access.host}: {problem}{advice}"
+        self._problem = printable(f"cannot {verb} {self.kind} at {self._access.host}: {problem}{advice}")
         if self._logged != cause:
             self._logged = cause
             _log.warning("%s", self._problem)
@@ -191,10 +217,16 @@ class Follower:
         try:
             await self._access.renew(generation)
         except Lost as error:
-            self._problem = str(error)
+            self._problem = printable(str(error))
 
     def problems(self) -> list[str]:
-        return [*([self._problem] if self._problem else []), *self._inventory.problems()]
+        own = [self._problem] if self._problem else []
+        since = self._listing_since
+        if since is not None and monotonic() - since >= self._limits.list_slow_s:
+            own.append(
+                f"the list of {self.kind} takes long: {monotonic() - since:.0f} s so far; look at the API server"
+            )
+        return [*own, *self._inventory.problems()]
 
     def count_unreadable(self) -> int:
         return self._inventory.unreadable

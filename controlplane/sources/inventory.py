@@ -19,8 +19,9 @@ from controlplane.sources.wire import DELETED, Event
 class Inventory:
     """One kind. A list is read in pages, between `begin` and `commit`; until then the old state stands."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, loopback: bool = False) -> None:
         self.kind = kind
+        self._loopback = loopback
         self.objects: dict[Key, Object] = {}
         self.unreadable = 0
         self._faults: dict[Key, str] = {}
@@ -63,7 +64,7 @@ class Inventory:
     def _read(self, key: Key, raw: Any, faults: dict[Key, str]) -> Object | None:
         """The object, or its last good version, or None."""
         try:
-            return read(self.kind, raw)
+            return read(self.kind, raw, self._loopback)
         except ObjectError as error:
             self.unreadable += 1
             last = self.objects.get(key)

@@ -15,14 +15,17 @@ from time import monotonic
 from controlplane.model.snapshot import KINDS
 from controlplane.sources.access import Access
 from controlplane.sources.course import Limits
-from controlplane.sources.follower import Follower
+from controlplane.sources.follower import OPTIONAL, Follower
 from controlplane.sources.source import Counters, Sink, SourceError
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class KubernetesSource:
-    """`kubeconfig` is a file's path; without it, the cluster whose pod we are. `namespace` None means all."""
+    """`kubeconfig` is a file's path; without it, the cluster whose pod we are. `namespace` None means all.
+
+    `loopback`: endpoints may be on this host, as in a cluster that is all on one.
+    """
 
     def __init__(
         self,
@@ -30,12 +33,13 @@ class KubernetesSource:
         namespace: str | None = None,
         limits: Limits | None = None,
         rng: Random | None = None,
+        loopback: bool = False,
     ) -> None:
         limits, rng = limits or Limits(), rng or Random()
         self._namespace = namespace
         self._started_at: float | None = None
         self._access = Access(kubeconfig, limits.connect_timeout_s)
-        self._followers = [Follower(kind, namespace, self._access, limits, rng) for kind in KINDS]
+        self._followers = [Follower(kind, namespace, self._access, limits, rng, loopback) for kind in KINDS]
 
     async def open(self) -> None:
         if self._namespace is not None and not _NAMESPACE.fullmatch(self._namespace):
@@ -58,7 +62,9 @@ class KubernetesSource:
         return all(follower.synced for follower in self._followers)
 
     def staleness_s(self, now: float) -> float:
-        return max(self.staleness(now).values(), default=0)
+        """What the mesh can do without, and may not have, does not make the rest of it stale."""
+        dispensable = {follower.kind for follower in self._followers if follower.is_denied} & {*OPTIONAL}
+        return max((age_s for kind, age_s in self.staleness(now).items() if kind not in dispensable), default=0)
 
     def staleness(self, now: float) -> Mapping[str, float]:
         return {

@@ -8,6 +8,7 @@ what they mean to kubectl (YAML 1.1), except that times stay text, as in the API
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ MAX_DEPTH = 32
 MAX_NODES = 500_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONSTRUCTOR = SafeConstructor()
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # never goes back, whatever the text
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -39,12 +41,20 @@ def parse(text: str, is_json: bool) -> list[Document]:
 
 
 def _read_json(text: str) -> Document:
+    if _count_values(text) > MAX_NODES:
+        raise ManifestError(f"more than {MAX_NODES} values; split the file")
     try:
         return _check(json.loads(text), 0)
     except json.JSONDecodeError as error:
         raise ManifestError(f"{error.lineno}:{error.colno}: no valid JSON: {error.msg}") from None
     except (ValueError, RecursionError):
         raise ManifestError("no valid JSON: too long a number or too deep") from None
+
+
+def _count_values(text: str) -> int:
+    """At least as many as the JSON has, before memory goes into them: each follows a bracket or a comma."""
+    count = sum(map(text.count, "[{,"))
+    return sum(map(_STRING.sub("", text).count, "[{,")) if count > MAX_NODES else count
 
 
 def _take_apart(document: Document) -> Iterator[Document]:

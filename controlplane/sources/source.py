@@ -32,7 +32,10 @@ class Source(Protocol):
         """Whether every kind has been listed once (or is known to be unavailable). Never false again."""
 
     def staleness_s(self, now: float) -> float:
-        """Seconds since the last proof that the data are current (of the kind where that is longest ago)."""
+        """Seconds since the last proof that the data are current (of the kind where that is longest ago).
+
+        A kind that we are not allowed to read any more, and can do without, does not count.
+        """
 
     def staleness(self, now: float) -> Mapping[str, float]:
         """The same for each kind; one that has been unavailable from the start has none."""

@@ -2,7 +2,7 @@
 
 As kube-proxy does it: with `internalTrafficPolicy: Local` those of the client's own node, even if there are none; else
 those that topology hints name for the client's zone, provided that every endpoint has hints and one is for that zone.
-A client that does not say where it runs gets all.
+A client that does not say where it runs gets all, but for those that end and are left to their own node.
 """
 
 from __future__ import annotations
@@ -46,4 +46,6 @@ def reachable(target: Target, zone: str, node: str) -> tuple[Endpoint, ...]:
         return tuple(endpoint for endpoint in target.endpoints if endpoint.node == node)
     if zone:
         return tuple(endpoint for endpoint in target.endpoints if zone in endpoint.zones)
+    if target.local_only:
+        return tuple(endpoint for endpoint in target.endpoints if not endpoint.late)
     return target.endpoints

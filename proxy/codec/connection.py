@@ -333,6 +333,7 @@ class Connection(Sender):
             if increment == 0:
                 raise ConnectionFault(PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
             self.send_window += increment
+            self.widest_window = max(self.widest_window, self.send_window)
             if self.send_window > MAX_WINDOW_BYTES:
                 raise ConnectionFault(FLOW_CONTROL_ERROR, "connection window overflow")
             self.pump()

@@ -36,7 +36,7 @@ cdef class Sender:
     cdef public Encoder encoder
     cdef public str fault
     cdef public object io
-    cdef public long long send_window, grown, peer_initial_window, last_peer_id, goaway_sent
+    cdef public long long send_window, widest_window, grown, peer_initial_window, last_peer_id, goaway_sent
     cdef public dict waiting
 
     cpdef stream_closed(self, Stream stream)

@@ -94,6 +94,7 @@ class Sender:
         "streams",
         "unsent",
         "waiting",
+        "widest_window",
     )
 
     def __init__(self, limits: Limits, flushes: list[Any]) -> None:
@@ -113,6 +114,7 @@ class Sender:
         # Whoever moves the bytes; belongs to `net`.
         self.io: Any = None
         self.send_window = DEFAULT_WINDOW_BYTES
+        self.widest_window = DEFAULT_WINDOW_BYTES
         self.grown = 0
         self.peer_initial_window = DEFAULT_WINDOW_BYTES
         self.peer_max_list_bytes = MAX_WINDOW_BYTES
@@ -253,10 +255,16 @@ class Sender:
 
         A receiver may credit both windows only as it drains a stream (Go's net/http does). So beside others a stream
         may have three times of what is left sent and not credited: one that is stalled takes three quarters, n of them
-        3n/(3n+1). But the 64 KiB that a receiver has to be ready for it may always have: some read a body whole.
+        3n/(3n+1). But the 64 KiB that a receiver has to be ready for it may always have: some read a body whole. And where
+        a stream's window is larger than the connection's, what it lacks says nothing: it may be credited by the half.
         """
         uncredited = self.peer_initial_window - stream.send_window
-        if not self.is_shared or self.open_streams == 1 or uncredited < DEFAULT_WINDOW_BYTES:
+        if (
+            not self.is_shared
+            or self.open_streams == 1
+            or uncredited < DEFAULT_WINDOW_BYTES
+            or self.peer_initial_window > self.widest_window
+        ):
             return self.send_window
         return (3 * self.send_window - uncredited) // 4
 

@@ -1,7 +1,7 @@
 """`mesh controlplane --source kubernetes` as a process, with shorter waits, so that failures do not take minutes.
 
-`-m tests.e2e.failures.plane SETTINGS OPTIONS...` is the command itself but for these; with `limits=None` it is what
-users run.
+`-m tests.e2e.failures.plane SETTINGS OPTIONS...` is the command itself but for these, and for endpoints on loopback,
+which are where the backends of these tests are; with `limits=None` its waits are those that users have.
 """
 
 from __future__ import annotations
@@ -39,8 +39,6 @@ class Plane(controlplane_process.ControlPlane):
     ) -> None:
         settings = json.dumps({"stale_s": stale_s, "limits": limits and asdict(limits)})
         program = ["-m", "tests.e2e.failures.plane", settings]
-        if limits is None:
-            program = ["-c", controlplane_process.PROGRAM, "controlplane"]
         where = ["--kubeconfig", str(kubeconfig), "--xds", xds, "--admin", f"{HOST}:0"]
         command = ["env", f"PYTHONHASHSEED={hash_seed}", sys.executable, *program, "--source", "kubernetes"]
         Process.__init__(self, [*command, *where, *options])
@@ -65,7 +63,8 @@ def read_limits(fields: dict[str, Any]) -> Limits:
 
 async def serve(settings: dict[str, Any], argv: list[str]) -> int:
     options = parse(argv)
-    source = KubernetesSource(options.kubeconfig, options.namespace, read_limits(settings["limits"]))
+    limits = read_limits(settings["limits"]) if settings["limits"] else None
+    source = KubernetesSource(options.kubeconfig, options.namespace, limits, loopback=True)
     return await ControlPlane(options, source, stale_s=settings["stale_s"]).run()
 
 

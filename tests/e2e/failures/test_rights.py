@@ -43,7 +43,7 @@ async def workloads(sidecar: Proxy, name: str) -> list[str]:
 
 
 async def test_one_namespace(api: ApiServer, namespace: str, backends: list[GrpcBackend]) -> None:
-    """The command as its users run it; the API has no kind but its own."""
+    """With the limits that users have; the API has no kind but its own."""
     assert api.client.list("CustomResourceDefinition") == []
     a, b, c = backends
     service, hidden = Service(api, namespace, a, b), Service(api, api.make_namespace("hidden"), c)
@@ -112,3 +112,34 @@ async def test_without_the_right_to_pods_there_are_no_identities(
 
             await until(is_known, "identities")
             await until(lambda: plane.problems() == "", "no problem")
+
+
+async def test_losing_the_right_to_pods_makes_nothing_else_stale(
+    api: ApiServer, namespace: str, backends: list[GrpcBackend]
+) -> None:
+    """What is known of pods grows old, and is said to; the mesh is fresh, and sidecars keep their streams."""
+    a, b, c = backends
+    service = Service(api, namespace, a, b)
+    kubeconfig = account(api, "namespace.yaml", namespace)
+    rules = without(api.client.get("Role", ACCOUNT, namespace)["rules"], "pods")
+    limits = replace(WATCHFUL, stall_s=1)  # Services are idle here: they are fresh by being listed again
+    options = ("--namespace", namespace, "--when-stale", "close")
+    async with running(Plane(kubeconfig, *options, limits=limits, stale_s=6)) as plane:
+        async with running(make_sidecar(plane.port)) as sidecar, under_load(sidecar, service.name) as load:
+            await served_by(load, {"a", "b"})
+            api.client.patch("Role", ACCOUNT, {"rules": rules}, namespace)
+
+            def is_old() -> bool:
+                return staleness_s(plane, "pods") > 12
+
+            await until(is_old, "pods that have not been heard of for long")
+            await until(lambda: plane.get("/ready")[0] == 200, "readiness")
+            assert "grant list and watch on pods" in plane.problems()
+            service.replace(a, c)
+            await served_by(load, {"b", "c"})
+
+
+def staleness_s(plane: Plane, kind: str) -> float:
+    name = f'controlplane_source_staleness_seconds{{kind="{kind}"}} '
+    lines = plane.get("/metrics")[1].splitlines()
+    return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0)

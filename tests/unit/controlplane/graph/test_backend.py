@@ -6,8 +6,11 @@ import pytest
 
 from controlplane.graph.build import build
 from controlplane.graph.mesh import UNKNOWN, Endpoint, Workload
-from controlplane.model.objects import Object, ServicePort, SliceEndpoint, SlicePort
+from controlplane.graph.service import MAX_UNSEEN
+from controlplane.model.objects import Object, Pod, Service, ServicePort, SliceEndpoint, SlicePort
 from controlplane.model.snapshot import Relist
+from controlplane.translate.reach import reach, reachable
+from controlplane.translate.resource import View
 from tests.unit.controlplane.graph.shop import (
     addresses,
     make_endpoint,
@@ -62,7 +65,6 @@ def test_an_endpoint_that_is_not_ready_gets_nothing_even_alone() -> None:
         (A, {"ready": False, "terminating": True}),
         (LATE, {}),
         (LATE, {"ready": False, "terminating": True}),
-        (A, {"terminating": True, "serving": False}),  # publishNotReadyAddresses
     ],
 )
 class TestTerminating:
@@ -72,6 +74,47 @@ class TestTerminating:
     def test_is_kept_while_nobody_else_serves(self, pod: Object, more: dict[str, bool]) -> None:
         other = make_endpoint(B, ready=False, serving=False)
         assert serve(pod, B, make_slice(make_endpoint(A, **more), other)) == ["10.0.0.1:8080"]
+
+
+@pytest.mark.parametrize("pod", [A, LATE])
+def test_what_terminates_and_is_ready_by_the_slices_word_goes_on(pod: Pod) -> None:
+    """publishNotReadyAddresses: the slice says both, and kube-proxy and DNS keep it."""
+    endpoint = make_endpoint(A, terminating=True, serving=False)
+    assert serve(pod, B, make_slice(endpoint, make_endpoint(B))) == ["10.0.0.1:8080", "10.0.0.2:8080"]
+
+
+class TestOnTheOwnNodeOnly:
+    """internalTrafficPolicy: Local. Whether one that terminates is needed is asked on each node."""
+
+    slices = make_slice(
+        make_endpoint("10.0.0.1", node="n1", ready=False, terminating=True),
+        make_endpoint("10.0.0.2", node="n2"),
+        make_endpoint("10.0.0.3", node="n2", ready=False, terminating=True),
+    )
+
+    def hosts(self, node: str, service: Service) -> list[str]:
+        target = build(make_snapshot(service, self.slices)).targets["web.shop.svc.cluster.local:80"]
+        return [endpoint.host for endpoint in reachable(target, *reach(target).part(View(node=node)))]
+
+    @pytest.mark.parametrize(
+        ("node", "expected"),
+        [("n1", ["10.0.0.1"]), ("n2", ["10.0.0.2"]), ("n3", []), ("", ["10.0.0.2"])],
+        ids=["one that ends", "a ready one", "none", "unknown"],
+    )
+    def test_one_that_ends_serves_where_there_is_no_other(self, node: str, expected: list[str]) -> None:
+        assert self.hosts(node, make_service(local_only=True)) == expected
+
+    def test_otherwise_one_anywhere_is_enough(self) -> None:
+        assert self.hosts("n1", make_service()) == ["10.0.0.2"]
+
+    def test_where_all_end_all_serve(self) -> None:
+        ending = make_slice(
+            *[make_endpoint(f"10.0.0.{n}", node=f"n{n}", ready=False, terminating=True) for n in (1, 2)]
+        )
+        mesh = build(make_snapshot(make_service(local_only=True), ending))
+        assert addresses(mesh) == ["10.0.0.1:8080", "10.0.0.2:8080"]
+        target = mesh.targets["web.shop.svc.cluster.local:80"]
+        assert len(reachable(target, *reach(target).part(View()))) == 2
 
 
 def test_what_terminates_and_does_not_serve_gets_nothing() -> None:
@@ -102,6 +145,11 @@ class TestWithheld:
         assert serve(moved, make_slice(make_endpoint(A))) == []
         (endpoint,) = published(moved, make_slice(make_endpoint(A)), overdue=frozenset([A.uid]))
         assert endpoint.workload == UNKNOWN
+
+    def test_not_beyond_the_bound(self) -> None:
+        crowd = [make_pod(f"p{number:04}", f"10.1.{number // 250}.{number % 250}") for number in range(MAX_UNSEEN + 2)]
+        item = make_slice(*[make_endpoint(pod) for pod in crowd])
+        assert serve(item) == ["10.1.4.0:8080", "10.1.4.1:8080"]
 
     def test_what_terminates_serves_in_the_meantime(self) -> None:
         assert serve(LATE, make_slice(make_endpoint(A), make_endpoint(B))) == ["10.0.0.1:8080"]
@@ -170,7 +218,9 @@ class TestDualStack:
         assert serve(self.both, self.six) == ["fd00::1:8080"]
 
     def test_terminating_in_one_family_is_terminating(self) -> None:
-        late = make_slice(make_endpoint(self.both, "fd00::1", terminating=True), name="late", family="IPv6")
+        late = make_slice(
+            make_endpoint(self.both, "fd00::1", ready=False, terminating=True), name="late", family="IPv6"
+        )
         assert serve(self.both, B, make_slice(make_endpoint(self.both), make_endpoint(B)), late) == ["10.0.0.2:8080"]
 
     def test_a_port_that_only_the_unknown_address_has_is_overdue_in_time(self) -> None:
@@ -219,6 +269,12 @@ class TestAddresses:
         newcomer = make_pod("new", "10.0.0.1")
         (endpoint,) = published(LATE, newcomer, make_slice(make_endpoint(A), make_endpoint(newcomer)))
         assert endpoint.pod == "new"
+
+    def test_of_the_hosts_network_are_nobodys_and_served_at_once(self) -> None:
+        """Whoever has a hostPort there answers at the same address."""
+        pod = make_pod("a", "10.0.0.1", host_network=True)
+        (endpoint,) = published(pod, make_slice(make_endpoint(pod)))
+        assert (endpoint.pod, endpoint.workload) == ("a", UNKNOWN)
 
     def test_of_an_fqdn_slice_are_left_out(self) -> None:
         assert serve(make_slice(make_endpoint("db.example"), family="FQDN")) == []

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane.graph import graph
+from controlplane.graph import graph, service
 from controlplane.graph.graph import Graph
-from controlplane.model.objects import Object
+from controlplane.model.objects import Object, ServicePort
 from controlplane.model.snapshot import Change, Relist, Snapshot
 from tests.unit.controlplane.graph.shop import (
     KINDS,
@@ -50,11 +50,11 @@ class Cluster:
 
 def test_a_service_comes_changes_and_goes() -> None:
     cluster = Cluster()
-    service = make_service(cluster_ips=("10.96.0.1",))
-    assert cluster.put(service) == {f"{WEB}:80", "10.96.0.1:80"}
-    assert cluster.put(service) == frozenset()
-    assert cluster.put(replace(service, cluster_ips=("10.96.0.2",))) == {f"{WEB}:80", "10.96.0.1:80", "10.96.0.2:80"}
-    assert cluster.remove(service) == {f"{WEB}:80", "10.96.0.2:80"}
+    web = make_service(cluster_ips=("10.96.0.1",))
+    assert cluster.put(web) == {f"{WEB}:80", "10.96.0.1:80"}
+    assert cluster.put(web) == frozenset()
+    assert cluster.put(replace(web, cluster_ips=("10.96.0.2",))) == {f"{WEB}:80", "10.96.0.1:80", "10.96.0.2:80"}
+    assert cluster.remove(web) == {f"{WEB}:80", "10.96.0.2:80"}
     assert cluster.graph.mesh.targets == cluster.graph.mesh.addresses == {}
 
 
@@ -120,6 +120,20 @@ def test_a_manifest_pod_without_a_uid_gives_its_identity_when_it_comes() -> None
         assert endpoint.workload.name == workload
 
 
+def test_a_service_beyond_the_bounds_is_named_until_it_is_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_TARGETS", 1)
+    cluster = Cluster(make_service("web", ServicePort("a", 80), ServicePort("b", 81)))
+    assert list(cluster.graph.mesh.targets) == [f"{WEB}:80"]
+    assert cluster.graph.overfull == {("shop", "web"): 1}
+    (problem,) = cluster.graph.problems()
+    assert problem.startswith("services shop/web: 1 of its targets are left out")
+    cluster.put(make_service())
+    assert cluster.graph.problems() == []
+    cluster.put(make_service("web", ServicePort("a", 80), ServicePort("b", 81)))
+    cluster.remove(make_service())
+    assert cluster.graph.overfull == {}
+
+
 class TestWaiting:
     def test_for_a_pod_that_comes(self) -> None:
         cluster = Cluster(make_service(), make_slice(make_endpoint(A)))
@@ -173,6 +187,32 @@ class TestWaiting:
         cluster = Cluster(make_service(ip_families=families), A, make_slice(make_endpoint(A)), six)
         assert addresses(cluster.graph.mesh) == ["10.0.0.1:8080"]
         assert cluster.graph.waiting == {A.uid}
+
+    def test_not_again_for_one_that_was_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Room that others leave does not take away what is served already."""
+        monkeypatch.setattr(graph, "MAX_UNSEEN", 1)
+        cluster = Cluster(make_service(), make_slice(make_endpoint(A), make_endpoint(B)))
+        assert cluster.graph.unseen == cluster.graph.waiting == {A.uid}
+        assert addresses(cluster.graph.mesh) == ["10.0.0.2:8080"]
+        cluster.put(A)
+        assert addresses(cluster.graph.mesh) == ["10.0.0.1:8080", "10.0.0.2:8080"]
+        assert cluster.graph.waiting == frozenset()
+        cluster.put(B)
+        assert [item.workload.name for item in cluster.graph.mesh.targets[f"{WEB}:80"].endpoints] == [
+            "a-workload",
+            "b-workload",
+        ]
+
+    def test_for_so_many_in_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(graph, "MAX_UNSEEN_IN_ALL", 1)
+        cluster = Cluster(make_service(), make_slice(make_endpoint(A)))
+        other = make_slice(make_endpoint(A), make_endpoint(B), name="other-1", service="other")
+        cluster.put(make_service("other"), other)
+        assert cluster.graph.waiting == {A.uid}
+        assert addresses(cluster.graph.mesh) == []
+        assert [item.host for item in cluster.graph.mesh.targets["other.shop.svc.cluster.local:80"].endpoints]
+        cluster.remove(make_service(), other)
+        assert cluster.graph.unseen == frozenset()
 
     def test_not_without_a_service(self) -> None:
         assert Cluster(make_slice(make_endpoint(A))).graph.waiting == frozenset()

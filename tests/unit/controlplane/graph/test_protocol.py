@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, TCP, TLS
-from controlplane.graph.protocol import is_opaque, protocol
+from controlplane.graph.protocol import opaque_ports, protocol
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,9 @@ def test_what_the_port_says(app_protocol: str, port_name: str, expected: str) ->
         ("web,,-,80-", True),
         ("9" * 5000, False),
         ("80-79", False),
+        ("79-99999", True),
+        ("70000-99999", False),
     ],
 )
 def test_lists_of_opaque_ports(ports: str, expected: bool) -> None:
-    assert is_opaque(ports, 80) == expected
+    assert bool(opaque_ports(ports)[80]) == expected

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from controlplane.graph import service
 from controlplane.graph.build import build
 from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, TCP, Mesh
-from controlplane.graph.service import HEADLESS, OPAQUE_PORTS
-from controlplane.model.objects import Object, ServicePort, SlicePort
+from controlplane.graph.service import HEADLESS, MAX_TARGETS, OPAQUE_PORTS, resolve
+from controlplane.model.objects import Object, ServicePort, SliceEndpoint, SlicePort
+from controlplane.model.snapshot import Snapshot
 from tests.unit.controlplane.graph.shop import (
     addresses,
     make_endpoint,
@@ -31,7 +35,7 @@ def test_an_empty_cluster_is_an_empty_mesh() -> None:
 
 
 def test_a_target_per_tcp_port_joined_by_name() -> None:
-    service = make_service(
+    web = make_service(
         "web",
         ServicePort("grpc-api", 80),
         ServicePort("admin", 81, app_protocol="http"),
@@ -40,7 +44,7 @@ def test_a_target_per_tcp_port_joined_by_name() -> None:
         ServicePort("sctp", 54, "SCTP"),
     )
     ports = SlicePort("grpc-api", 8080), SlicePort("dns", 5353, "UDP"), SlicePort("dns-tcp", 5354)
-    mesh = mesh_of(service, A, make_slice(make_endpoint(A), ports=ports))
+    mesh = mesh_of(web, A, make_slice(make_endpoint(A), ports=ports))
     assert sorted(mesh.targets) == [f"{WEB}:53", f"{WEB}:80", f"{WEB}:81"]
     assert addresses(mesh, f"{WEB}:80") == ["10.0.0.1:8080"]
     assert addresses(mesh, f"{WEB}:53") == ["10.0.0.1:5354"]
@@ -94,10 +98,8 @@ def test_the_domain_is_the_clusters() -> None:
 
 
 def test_ports_that_are_declared_opaque() -> None:
-    service = make_service(
-        "web", ServicePort("grpc", 80), ServicePort("http", 3306), annotations=((OPAQUE_PORTS, "3306"),)
-    )
-    mesh = mesh_of(service)
+    web = make_service("web", ServicePort("grpc", 80), ServicePort("http", 3306), annotations=((OPAQUE_PORTS, "3306"),))
+    mesh = mesh_of(web)
     assert [mesh.targets[f"{WEB}:{port}"].protocol for port in (80, 3306)] == [GRPC, TCP]
 
 
@@ -110,9 +112,9 @@ class TestHeadless:
         assert mesh.addresses == {}
 
     def test_without_ports_answers_at_any(self) -> None:
-        service = make_headless()
-        service = type(service)("shop", "db", headless=True)
-        mesh = mesh_of(service, A, make_slice(make_endpoint(A), service="db", ports=()))
+        web = make_headless()
+        web = type(web)("shop", "db", headless=True)
+        mesh = mesh_of(web, A, make_slice(make_endpoint(A), service="db", ports=()))
         assert mesh.targets == {}
         assert [item.host for item in mesh.hosts[DB].endpoints] == ["10.0.0.1"]
 
@@ -160,14 +162,63 @@ class TestHeadless:
 
 class TestExternalName:
     def test_leads_to_a_dns_name_at_its_ports_and_at_any(self) -> None:
-        service = make_service("web", ServicePort("https", 443), kind="ExternalName", external_name="web.example")
-        mesh = mesh_of(service, make_slice(make_endpoint("192.0.2.1")))
+        web = make_service("web", ServicePort("https", 443), kind="ExternalName", external_name="web.example")
+        mesh = mesh_of(web, make_slice(make_endpoint("192.0.2.1")))
         assert mesh.targets[f"{WEB}:443"].external == ("web.example", 443)
         assert mesh.targets[f"{WEB}:443"].endpoints == ()
         assert mesh.hosts[WEB].external == ("web.example", 0)
 
     def test_without_the_name_is_nothing(self) -> None:
         assert mesh_of(make_service(kind="ExternalName")) == Mesh()
+
+
+class TestBounds:
+    """Ports times endpoints, and hostnames times ports, are more than the objects that make them."""
+
+    def crowd(self, count: int) -> list[SliceEndpoint]:
+        return [make_endpoint(f"10.1.{n // 250}.{n % 250}", hostname=f"db-{n:04}") for n in range(count)]
+
+    def test_the_lowest_ports_count_and_no_address_leads_to_what_is_left_out(self) -> None:
+        ports = [ServicePort(f"p{number}", number) for number in range(MAX_TARGETS + 1, 0, -1)]
+        share = resolve(make_service("web", *ports, cluster_ips=("10.96.0.1",)), [], Snapshot(), (), "cluster.local")
+        assert [target.port for target in share.targets.values()] == list(range(1, MAX_TARGETS + 1))
+        assert set(share.addresses.values()) == share.targets.keys()
+        assert share.left_out == 1
+
+    def test_endpoints_count_whether_they_serve_or_not(self) -> None:
+        ports = [ServicePort(f"p{number}", number) for number in range(1, 121)]
+        listed = tuple(SlicePort(port.name, port.port) for port in ports)
+        endpoints = [replace(endpoint, ready=bool(number % 2)) for number, endpoint in enumerate(self.crowd(1_000))]
+        item = make_slice(*endpoints, ports=listed)
+        share = resolve(make_service("web", *ports), [item], Snapshot(), (), "cluster.local")
+        assert [target.port for target in share.targets.values()] == list(range(1, 101))
+        assert share.left_out == 20
+
+    def test_hostnames_go_first_from_the_last_one_on(self) -> None:
+        item = make_slice(*self.crowd(MAX_TARGETS), service="db")
+        share = resolve(make_headless(), [item], Snapshot(), (), "cluster.local")
+        assert share.left_out == 1
+        assert f"{DB}:80" in share.targets
+        assert f"db-{MAX_TARGETS - 2:04}.{DB}:80" in share.targets
+        assert f"db-{MAX_TARGETS - 1:04}.{DB}:80" not in share.targets
+
+    def test_the_first_is_let_in_however_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "MAX_ENTRIES", 1)
+        assert len(addresses(mesh_of(make_service(), make_slice(*self.crowd(3))))) == 3
+
+    def test_an_external_name_has_ports_too(self) -> None:
+        ports = [ServicePort(f"p{number}", number) for number in range(1, MAX_TARGETS + 4)]
+        web = make_service("web", *ports, kind="ExternalName", external_name="web.example")
+        share = resolve(web, [], Snapshot(), (), "cluster.local")
+        assert (len(share.targets), share.left_out) == (MAX_TARGETS, 3)
+
+
+def test_ports_of_the_same_numbers_share_their_endpoints() -> None:
+    ports = ServicePort("a", 80), ServicePort("b", 81), ServicePort("c", 82)
+    listed = SlicePort("a", 8080), SlicePort("b", 8080), SlicePort("c", 8082)
+    targets = mesh_of(make_service("web", *ports), A, make_slice(make_endpoint(A), ports=listed)).targets
+    assert targets[f"{WEB}:80"].endpoints is targets[f"{WEB}:81"].endpoints
+    assert targets[f"{WEB}:82"].endpoints == (replace(targets[f"{WEB}:80"].endpoints[0], port=8082),)
 
 
 class TestPods:

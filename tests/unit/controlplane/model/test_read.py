@@ -205,6 +205,11 @@ class TestEndpointDefaults:
     def test_a_reference_is_to_the_slices_namespace(self) -> None:
         assert read_endpoint(targetRef={"kind": "Pod", "name": "web-0"}).pod == ("default", "web-0")
 
+    def test_a_reference_to_another_namespace_is_no_pod(self) -> None:
+        reference = {"kind": "Pod", "namespace": "kube-system", "name": "cni", "uid": "u"}
+        endpoint = read_endpoint(targetRef=reference)
+        assert (endpoint.pod, endpoint.pod_uid) == (None, "")
+
     def test_a_slice_without_service_ports_and_endpoints(self) -> None:
         assert read(SLICES, {"metadata": {"name": "x"}, "addressType": "IPv6", "ports": None}) == Slice(
             "default", "x", "", "IPv6", (), ()
@@ -354,6 +359,61 @@ def test_what_is_refused_and_why(kind: str, path: str, value: Any, message: str)
     assert text.startswith(kind)
     assert text.endswith(".")
     assert len(text) < 300
+
+
+LOOPBACK = ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1")
+SPECIAL = [
+    *("0.0.0.0", "169.254.169.254", "224.0.0.1", "239.1.2.3", "255.255.255.255"),
+    *("::", "fe80::1", "ff02::1", "fd00:ec2::254", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe"),
+]
+PLAIN = ("10.0.0.1", "22.0.0.1", "100.64.0.1", "223.0.0.1", "240.0.0.1", "fd00::1", "2001:db8::1", "::ffff:10.0.0.1")
+
+
+class TestPlaces:
+    """An object must not lead its clients to their own host, their link, or the metadata of the machine."""
+
+    def read_at(self, address: str, loopback: bool) -> str:
+        family = "IPv6" if ":" in address else "IPv4"
+        raw = {"metadata": {"name": "x"}, "addressType": family, "endpoints": [{"addresses": [address]}]}
+        item = read(SLICES, raw, loopback)
+        assert isinstance(item, Slice)
+        return item.endpoints[0].address
+
+    @pytest.mark.parametrize("address", SPECIAL)
+    @pytest.mark.parametrize("loopback", [True, False])
+    def test_no_endpoint_is_at_a_special_address(self, address: str, loopback: bool) -> None:
+        with pytest.raises(ObjectError, match=r"^endpointslices default/x: endpoints\[\]\.addresses\[\] must not be"):
+            self.read_at(address, loopback)
+
+    @pytest.mark.parametrize("address", LOOPBACK)
+    def test_loopback_is_a_place_on_a_laptop_alone(self, address: str) -> None:
+        assert self.read_at(address, True)
+        with pytest.raises(ObjectError, match="must not be loopback"):
+            self.read_at(address, False)
+
+    @pytest.mark.parametrize("address", PLAIN)
+    def test_all_others_are_places(self, address: str) -> None:
+        assert self.read_at(address, False)
+
+    @pytest.mark.parametrize("name", ["127.0.0.1", "169.254.169.254.", "2130706433", "0x7f.1", "0x7f000001", "a.0x"])
+    @pytest.mark.parametrize("loopback", [True, False])
+    def test_an_external_name_is_no_address(self, name: str, loopback: bool) -> None:
+        with pytest.raises(ObjectError, match=r"spec\.externalName must be a DNS name, not an address"):
+            read(SERVICES, external(name), loopback)
+
+    @pytest.mark.parametrize("name", ["localhost", "LOCALHOST.", "metadata.localhost"])
+    def test_an_external_name_is_this_host_on_a_laptop_alone(self, name: str) -> None:
+        assert read(SERVICES, external(name), True)
+        with pytest.raises(ObjectError, match="must not be loopback"):
+            read(SERVICES, external(name), False)
+
+    @pytest.mark.parametrize("name", ["db.example", "1.example", "x0x1", "mylocalhost"])
+    def test_other_external_names(self, name: str) -> None:
+        assert read(SERVICES, external(name), False)
+
+
+def external(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": "x"}, "spec": {"type": "ExternalName", "externalName": name}}
 
 
 @pytest.mark.parametrize("raw", [None, [], "text", 5, {}, {"metadata": None}, {"metadata": {"name": {}}}])

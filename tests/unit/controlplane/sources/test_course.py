@@ -46,7 +46,7 @@ def make_course() -> Course:
 
 def test_it_begins_with_a_list_of_the_most_recent_state_at_once() -> None:
     ask = make_course().ask()
-    assert (ask.wait_s, ask.reason, ask.params) == (0, "start", {"limit": "100"})
+    assert (ask.wait_s, ask.reason, ask.params) == (0, "start", {})
 
 
 def test_after_a_list_it_watches_from_that_version_with_bookmarks() -> None:

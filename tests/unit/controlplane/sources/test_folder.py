@@ -39,7 +39,8 @@ class Directory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.folder = Folder(str(path), BOUNDS)
+        self.now = 0.0
+        self.folder = Folder(str(path), BOUNDS, lambda: self.now)
         self.snapshot = Snapshot()
 
     def load(self) -> None:
@@ -131,6 +132,73 @@ def test_a_file_is_left_alone_until_it_rests(directory: Directory) -> None:
     directory.settle()
     assert directory.services() == ["a", "b", "c"]
     assert directory.port("c") == 81
+
+
+def rewrite(directory: Directory, *texts: str) -> None:
+    """Each text stands for one poll only."""
+    for text in texts:
+        directory.write("a.yaml", text)
+        directory.now += 0.2
+        directory.poll()
+
+
+def test_a_file_that_never_rests_is_taken_as_it_is(directory: Directory) -> None:
+    load(directory, [("a.yaml", service("a"))])
+    directory.settle()
+    rewrite(directory, *[service("a", port=1000 + number) for number in range(5)])
+    assert directory.port("a") == 80
+    assert directory.folder.read_at == 0.2, "as of the first change that was not taken"
+    rewrite(directory, *[service("a", port=1005 + number) for number in range(12)])
+    assert directory.port("a") > 1005
+    assert directory.folder.read_at > directory.now - 1.2
+    directory.settle()
+    assert directory.port("a") == 1016
+    assert directory.folder.read_at == directory.now
+
+
+def test_one_that_never_rests_and_makes_no_sense_keeps_its_objects(directory: Directory) -> None:
+    load(directory, [("a.yaml", service("a")), ("b.yaml", service("b"))])
+    directory.settle()
+    rewrite(directory, *[f"a: [{number}" for number in range(100, 120)])
+    assert directory.services() == ["a", "b"]
+    assert directory.folder.problems() == []
+    assert directory.folder.read_at == 0.2
+    rewrite(directory, service("a", port="eighty") + "---\n" + service("c"))
+    assert directory.services() == ["a", "b", "c"], "an object that is wrong is another matter"
+    rewrite(directory, "a: [1")
+    directory.settle()
+    assert "a.yaml:2:" in directory.folder.problems()[0]
+    assert directory.folder.read_at == directory.now, "it rests: what is wrong with it is said, and it is no news"
+
+
+def test_one_that_comes_and_goes_is_not_gone(directory: Directory) -> None:
+    load(directory, [("a.yaml", service("a"))])
+    directory.settle()
+    for number in range(20):
+        directory.now += 0.2
+        if number % 2:
+            directory.write("a.yaml", service("a", port=1000 + number))
+        else:
+            (directory.path / "a.yaml").unlink()
+        directory.poll()
+        assert directory.services() == ["a"]
+    assert directory.port("a") > 1000
+
+
+def test_a_new_one_that_never_rests_is_taken_too(directory: Directory) -> None:
+    load(directory, [])
+    rewrite(directory, *["a: [", *[service("a", port=1000 + number) for number in range(8)]])
+    assert directory.services() == ["a"]
+
+
+def test_names_of_files_do_not_reach_the_terminal_as_they_are(directory: Directory) -> None:
+    load(
+        directory,
+        [("a\n\x1b[31m.yaml", "a: ["), ("b.yaml", 'apiVersion: discovery.k8s.io/"\\e[2J"\nkind: EndpointSlice\n')],
+    )
+    problems = directory.folder.problems()
+    assert problems[0].startswith("a\\n\\x1b[31m.yaml:2:")
+    assert all(problem.isprintable() for problem in problems)
 
 
 def test_a_file_that_moves_never_takes_its_objects_away(directory: Directory) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controlplane.model.objects import SERVICES
+from controlplane.model.objects import SERVICES, SLICES
 from controlplane.model.snapshot import Change
 from controlplane.sources.inventory import Inventory
 from controlplane.sources.wire import ADDED, DELETED, MODIFIED, Event
@@ -102,3 +102,12 @@ def test_the_deletion_of_a_malformed_object_removes_its_last_good_version() -> N
     apply(inventory, MODIFIED, service("a", "eighty"))
     assert apply(inventory, DELETED, service("a", "eighty")) == Change(SERVICES, ("shop", "a"), None)
     assert inventory.problems() == []
+
+
+def test_who_may_write_slices_may_not_send_clients_to_their_own_hosts() -> None:
+    endpoints = [{"addresses": ["127.0.0.1"]}]
+    inventory = Inventory(SLICES)
+    inventory.begin()
+    inventory.add([{"metadata": {"name": "x"}, "addressType": "IPv4", "endpoints": endpoints}])
+    assert inventory.commit().objects == ()
+    assert "must not be loopback" in inventory.problems()[0]

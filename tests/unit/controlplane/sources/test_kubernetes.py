@@ -108,6 +108,59 @@ async def test_a_list_that_goes_round_in_circles_is_given_up(server: HostileServ
         assert not source.synced
 
 
+async def test_a_list_without_an_end_is_given_up(server: HostileServer, tmp_path: Path) -> None:
+    async def answer_list(request: Request, answer: Answer) -> None:
+        number = int(request.params.get("continue", 0)) + 1
+        await answer.page("services", [service(f"s{number}")], "7", str(number))
+
+    server.on_list = answer_list
+    for bound in ({"list_objects": 9}, {"lists_timeout_s": 0.1}):
+        source = make_source(server, tmp_path, **bound)
+        async with running(source, State()):
+            await until(lambda source=source: any("does not end" in problem for problem in source.problems()))
+            assert not source.synced
+            assert source.counters()["unreadable", "services", "answer"] >= 1
+
+
+async def test_a_list_that_takes_long_is_a_problem_meanwhile(server: HostileServer, tmp_path: Path) -> None:
+    go_on = asyncio.Event()
+
+    async def answer_list(request: Request, answer: Answer) -> None:
+        await go_on.wait()
+        await answer.page("services", [], "7")
+
+    server.on_list = answer_list
+    source = make_source(server, tmp_path, list_slow_s=0.05)
+    async with running(source, State()):
+        await until(lambda: any("list of services takes long" in problem for problem in source.problems()))
+        go_on.set()
+        await until(lambda: source.synced and source.problems() == [])
+
+
+async def test_large_objects_come_in_smaller_pages(server: HostileServer, tmp_path: Path) -> None:
+    """Whoever may write objects of a MiB must not be able to keep the mesh from being listed."""
+    count, limits = 60, []
+
+    async def answer_list(request: Request, answer: Answer) -> None:
+        start, limit = int(request.params.get("continue", 0)), int(request.params["limit"])
+        limits.append(limit)
+        end = min(start + limit, count)
+        items = [service(f"s{number}") for number in range(start, end)]
+        for number, item in enumerate(items, start):
+            item["filler"] = "x" * (30_000 if 20 <= number < 30 else 100)
+        await answer.page("services", items, "7", str(end) if end < count else "")
+
+    server.on_list = answer_list
+    source, state = make_source(server, tmp_path, page_objects=16, page_aim_bytes=5_000, page_bytes=100_000), State()
+    async with running(source, state):
+        await until(lambda: source.synced)
+        assert len(state.services()) == count
+        assert source.problems() == []
+    assert limits[0] == 16
+    assert min(limits) == 1
+    assert limits[-1] > 4
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -344,11 +397,17 @@ async def test_pods_that_are_denied_later_stay_known_and_nobody_waits_for_more(
         await answer.status(403, "forbidden")
 
     server.kinds, server.on_list, server.on_watch = {"pods"}, allow, deny
-    source, state = make_source(server, tmp_path), State()
+    source, state = make_source(server, tmp_path, stall_s=0.1), State()
     async with running(source, state):
         await until(lambda: state.snapshot.unavailable == {"pods"})
         assert list(state.snapshot.pods) == [("default", "p")]
-        assert "pods" in source.staleness(time.monotonic())
+        later = time.monotonic() + 1_000
+
+        def others_s() -> float:
+            return max(age_s for kind, age_s in source.staleness(later).items() if kind != "pods")
+
+        await until(lambda: source.staleness(later)["pods"] > others_s())
+        assert source.staleness_s(later) == others_s()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.sources.manifest import MAX_DEPTH, ManifestError, parse
+from controlplane.sources.manifest import MAX_DEPTH, MAX_NODES, ManifestError, parse
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9)
@@ -106,3 +106,22 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             parse(text, is_json)
         except ManifestError:
             pass
+
+
+def test_json_is_bounded_as_yaml_is_before_memory_goes_into_it() -> None:
+    many = '{"kind": "List", "items": [' + "{}," * MAX_NODES + "{}]}"
+    with pytest.raises(ManifestError, match="split the file"):
+        parse(many, True)
+    with pytest.raises(ManifestError, match="split the file"):
+        parse(json.dumps({"a": '", [', "b": [1] * (MAX_NODES + 1)}), True)
+
+
+def test_a_string_without_an_end_is_looked_at_once() -> None:
+    with pytest.raises(ManifestError):
+        parse("," * (MAX_NODES + 1) + '"' + '\\"' * MAX_NODES, True)
+
+
+def test_commas_and_brackets_in_text_are_no_values() -> None:
+    value = {"a": ',[{"\\' * MAX_NODES}
+    (document,) = parse(json.dumps(value), True)
+    assert document.raw == value

@@ -1,0 +1,114 @@
+"""The scene of an attack: the real proxy, real grpcio servers behind it, a real grpcio client beside the attacker.
+
+`Scene.attacked` holds what must be true of every attack: the honest client's calls all succeed and none hangs, and the
+proxy's memory grows by no more than docs/limits.md says. GOSSAMER_ABUSE_REPORT names a file for the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Self
+
+from tests.e2e.processes import ROOT
+from tests.e2e.proxy_process import Proxy
+from tests.e2e.test_streaming_limits import PeakMemory
+
+# Nothing on this machine takes so long by itself: beyond, the attack has stopped the proxy.
+MAX_P99_MS = 5_000.0
+MIN_LOAD_S = 0.4
+FAULT = re.compile(r'gossamer_protocol_faults_total\{side="(\w+)",reason="([^"]*)"\} (\d+)')
+FAILURE = re.compile(r'gossamer_failures_total\{reason="([^"]*)"\} (\d+)')
+Counts = dict[tuple[str, str], int]
+
+
+class Honest:
+    """`honest.py` as a process."""
+
+    def __init__(self) -> None:
+        self.errors = TemporaryFile()  # noqa: SIM115 - closed by close()
+        self.popen = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("honest.py"))],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
+
+    def ask(self, command: str) -> str:
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.popen.stdin.write(command + "\n")
+        self.popen.stdin.flush()
+        answer = self.popen.stdout.readline()
+        if not answer:
+            self.errors.seek(0)
+            raise AssertionError(f"the honest client died:\n{self.errors.read().decode()}")
+        return answer
+
+    def close(self) -> None:
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        self.popen.stdin.close()
+        self.popen.wait(30)
+        self.popen.stdout.close()
+        self.errors.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class Scene:
+    """A proxy and the honest client on it."""
+
+    def __init__(self, proxy: Proxy, honest: Honest) -> None:
+        self.proxy, self.honest = proxy, honest
+        honest.ask(f"target {proxy.address}")
+
+    def count_faults(self) -> Counts:
+        """gossamer_protocol_faults_total by side and reason."""
+        text = self.proxy.admin_request("/metrics")[1]
+        return {(side, reason): int(value) for side, reason, value in FAULT.findall(text)}
+
+    def count_failures(self) -> dict[str, int]:
+        text = self.proxy.admin_request("/metrics")[1]
+        return {reason: int(value) for reason, value in FAILURE.findall(text)}
+
+    @contextmanager
+    def attacked(self, name: str, max_grown_kib: int = 4_096) -> Iterator[Counts]:
+        """Around an attack; afterwards the counts that it yields are the faults that were counted meanwhile."""
+        before = self.count_faults()
+        counts: Counts = {}
+        self.honest.ask("begin")
+        with PeakMemory(self.proxy) as memory:
+            begun_s = time.monotonic()
+            yield counts
+            # An attack that is over at once is looked at for a while too.
+            time.sleep(max(0.0, MIN_LOAD_S - time.monotonic() + begun_s))
+            figures: dict[str, Any] = json.loads(self.honest.ask("end"))
+        after = self.count_faults()
+        counts.update({key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)})
+        report({"attack": name, **figures, "grown_kib": memory.grown_kib, "faults": list(counts)})
+        assert figures["failures"] == []
+        assert figures["calls"] > 0
+        assert figures["p99_ms"] < MAX_P99_MS
+        assert memory.grown_kib <= max_grown_kib
+
+
+def report(figures: dict[str, Any]) -> None:
+    path = os.environ.get("GOSSAMER_ABUSE_REPORT")
+    if path:
+        with open(path, "a") as file:
+            file.write(json.dumps(figures) + "\n")
