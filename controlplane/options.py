@@ -6,13 +6,13 @@ import argparse
 import os
 from typing import Final, NamedTuple
 
-from mesh.contract import ADMIN_PORT, XDS_PORT
+from mesh.contract import CONTROL_ADMIN_PORT, XDS_PORT
 
 _EPILOG: Final = """\
 examples:
-  mesh controlplane --source files:./manifests --xds 127.0.0.1:4150 --admin 127.0.0.1:4191
+  mesh controlplane --source files:./manifests --xds 127.0.0.1:4150 --admin 127.0.0.1:4192
   mesh controlplane --source kubernetes --kubeconfig ~/.kube/config --xds 127.0.0.1:4150
-  mesh controlplane --source kubernetes --namespace shop --xds 0.0.0.0:4150 --admin 0.0.0.0:4191
+  mesh controlplane --source kubernetes --namespace shop --xds 0.0.0.0:4150 --admin 0.0.0.0:4192
 
 Reads Services, EndpointSlices and Pods, and serves what follows from them over xDS (ADS, incremental and
 state-of-the-world) to sidecars (`mesh proxy --control-plane`), to gRPC clients (`xds:///NAME.NAMESPACE.svc.DOMAIN:80`)
@@ -68,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
         description="Serve the mesh's configuration over xDS.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
 
     def add(option: str, metavar: str, text: str) -> None:
@@ -75,8 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     add("--source", "SOURCE", "kubernetes, or files:DIR for a directory of manifests that is watched")
     add("--xds", "HOST:PORT", f"where xDS clients connect (default 127.0.0.1:{XDS_PORT}); port 0 takes a free one")
-    add("--admin", "HOST:PORT", f"serve /live /ready /metrics /debug/config here (default 127.0.0.1:{ADMIN_PORT})")
-    add("--kubeconfig", "FILE", "how to reach the cluster; without it, the one whose pod this is")
+    add("--admin", "HOST:PORT", f"serve /live /ready /metrics /debug/config here (default 127.0.0.1:{CONTROL_ADMIN_PORT})")
+    add("--kubeconfig", "FILE", "how to reach the cluster (default: $KUBECONFIG, else the one whose pod this is)")
     add("--namespace", "NS", "watch this namespace only, with rights in it only (default: all)")
     add("--cluster-domain", "DOMAIN", "the cluster's DNS domain (default cluster.local)")
     add("--tls-cert", "FILE", "serve xDS with TLS: the certificate chain (PEM)")
@@ -102,12 +103,12 @@ def parse(argv: list[str]) -> Options:
     if (given.tls_cert is None) != (given.tls_key is None):
         raise OptionError("--tls-cert and --tls-key go together; give both")
     xds = read_address("--xds", given.xds or f"127.0.0.1:{XDS_PORT}")
-    admin = read_address("--admin", given.admin or f"127.0.0.1:{ADMIN_PORT}")
+    admin = read_address("--admin", given.admin or f"127.0.0.1:{CONTROL_ADMIN_PORT}")
     if xds == admin and xds.port:
         raise OptionError(f"--xds and --admin are both {xds}; give each its own port")
     return Options(
         directory=directory,
-        kubeconfig=given.kubeconfig and os.path.expanduser(given.kubeconfig),
+        kubeconfig=find_kubeconfig(given.kubeconfig),
         namespace=given.namespace,
         domain=read_domain(given.cluster_domain or "cluster.local"),
         xds=xds,
@@ -116,6 +117,14 @@ def parse(argv: list[str]) -> Options:
         tls_key=given.tls_key,
         close_when_stale=given.when_stale == "close",
     )
+
+
+def find_kubeconfig(given: str | None) -> str | None:
+    """The file that was named, here or as kubectl has it: the first that exists of $KUBECONFIG's."""
+    if given:
+        return os.path.expanduser(given)
+    named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
+    return next((path for path in named if os.path.exists(path)), named[0] if named else None)
 
 
 def read_source(source: str | None) -> str | None:

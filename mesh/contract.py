@@ -6,6 +6,7 @@ OUTBOUND_PORT = 4140
 INBOUND_PORT = 4143
 ADMIN_PORT = 4191
 XDS_PORT = 4150
+CONTROL_ADMIN_PORT = 4192
 
 # The user whose connections are not intercepted: the sidecar's own.
 PROXY_UID = 2102

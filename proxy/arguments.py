@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
 
@@ -45,6 +46,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="Balance every HTTP/2 request over a set of endpoints.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--config", metavar="FILE", action=Once, help="YAML file with clusters and routes (docs/proxy-config.md)"
@@ -70,11 +72,21 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_interception_arguments(parser)
     arguments, rest = parser.parse_known_args(argv)
     if rest:
-        parser.error(f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)")
+        parser.error(explain_rest(parser, rest))
     check_sources(parser, arguments)
     if not 1 <= arguments.workers <= 64:
         parser.error("--workers is a number from 1 to 64")
     return arguments
+
+
+def explain_rest(parser: argparse.ArgumentParser, rest: list[str]) -> str:
+    """What may have been meant by what nobody knows."""
+    if not rest[0].startswith("-"):
+        return f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)"
+    option = rest[0].partition("=")[0]
+    known = [name for action in parser._actions for name in action.option_strings]
+    near = difflib.get_close_matches(option, known, 1)
+    return f"unrecognized: {option}" + (f"; did you mean {near[0]}?" if near else "; see --help")
 
 
 def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:

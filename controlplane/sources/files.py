@@ -46,6 +46,12 @@ class FilesSource:
         is_told = False
         while True:
             try:
+                if not self._synced and self._folder.unread:
+                    # What it may say is in force elsewhere: to serve nothing of it would delete it from all sidecars.
+                    await asyncio.to_thread(self._folder.poll)
+                    self._tell()
+                    await asyncio.sleep(self._poll_s)
+                    continue
                 changes = await asyncio.to_thread(self._folder.poll) if is_told else self._folder.relists()
                 self._tell()
                 is_told = self._synced = True

@@ -36,6 +36,7 @@ class Manifest:
 
     objects: dict[Place, tuple[Object, int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    is_read: bool = True
 
 
 class Folder:
@@ -65,6 +66,11 @@ class Folder:
             if stamp.mtime_ns > newest_ns:
                 self._taken.pop(file, None)  # so that the next poll reads it again
         self._merge()
+
+    @property
+    def unread(self) -> list[str]:
+        """The files that could not be read as a whole, nor ever before."""
+        return [file for file, manifest in self._manifests.items() if not (manifest.is_read or manifest.objects)]
 
     def relists(self) -> list[Relist]:
         """All objects, kind by kind."""
@@ -119,10 +125,10 @@ class Folder:
         except Unsettled:
             return False
         except OSError as error:  # tried again at each poll: it may be over without a new stamp
-            self._manifests[file] = Manifest(before.objects, [f"{file}: {explain(error)}{_consequence(before)}"])
+            self._manifests[file] = Manifest(before.objects, [f"{file}: {explain(error)}{_consequence(before)}"], False)
             return True
         except TooMuch as error:
-            self._manifests[file] = Manifest(before.objects, [f"{file}: {error}{_consequence(before)}"])
+            self._manifests[file] = Manifest(before.objects, [f"{file}: {error}{_consequence(before)}"], False)
         else:
             self._manifests[file] = read_manifest(file, data, before)
         self._taken[file] = stamp
@@ -164,9 +170,9 @@ def read_manifest(file: str, data: bytes, before: Manifest) -> Manifest:
     try:
         documents = parse(data.decode("utf-8-sig"), file.endswith(".json"))
     except UnicodeDecodeError:
-        return Manifest(before.objects, [f"{file}: no UTF-8 text{_consequence(before)}"])
+        return Manifest(before.objects, [f"{file}: no UTF-8 text{_consequence(before)}"], False)
     except ManifestError as error:
-        return Manifest(before.objects, [f"{file}:{error}{_consequence(before)}"])
+        return Manifest(before.objects, [f"{file}:{error}{_consequence(before)}"], False)
     manifest = Manifest()
     for document in documents:
         _read_document(file, document, before, manifest)

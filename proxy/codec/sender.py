@@ -255,8 +255,9 @@ class Sender:
 
         A receiver may credit both windows only as it drains a stream (Go's net/http does). So beside others a stream
         may have three times of what is left sent and not credited: one that is stalled takes three quarters, n of them
-        3n/(3n+1). But the 64 KiB that a receiver has to be ready for it may always have: some read a body whole. And where
-        a stream's window is larger than the connection's, what it lacks says nothing: it may be credited by the half.
+        3n/(3n+1). But the 64 KiB that a receiver has to be ready for it may always have: some read a body whole. And
+        where a stream's window is larger than the connection's, what it lacks says nothing: it may be credited by the
+        half.
         """
         uncredited = self.peer_initial_window - stream.send_window
         if (

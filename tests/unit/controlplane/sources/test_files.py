@@ -78,10 +78,27 @@ async def test_after_a_fault_of_the_sink_everything_is_told_again(tmp_path: Path
 
 
 async def test_problems_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "a.yaml").write_text("a: [")
+    (tmp_path / "a.yaml").write_text("")
     source, state = FilesSource(str(tmp_path), poll_s=0.01), State()
     async with running(source, state):
-        await until(lambda: len(source.problems()) == 1)
+        await until(lambda: source.synced)
+        (tmp_path / "a.yaml").write_text("a: [")
+        await until(lambda: "a.yaml" in str(source.problems()))
         write(tmp_path, "b")
         await until(lambda: state.services() == {"b"})
     assert len([record for record in caplog.records if "a.yaml" in record.getMessage()]) == 1
+
+
+async def test_a_file_that_cannot_be_read_at_first_is_waited_for(tmp_path: Path) -> None:
+    """To serve the rest would tell all sidecars that what it describes is gone."""
+    write(tmp_path, "voting")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("{half a")
+    source, state = FilesSource(str(tmp_path), poll_s=0.01), State()
+    async with running(source, state):
+        await asyncio.sleep(0.2)
+        assert (state.services(), source.synced) == (set(), False)
+        assert "broken.yaml" in str(source.problems())
+        broken.unlink()
+        await until(lambda: state.services() == {"voting"})
+        assert source.synced
