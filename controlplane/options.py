@@ -76,7 +76,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     add("--source", "SOURCE", "kubernetes, or files:DIR for a directory of manifests that is watched")
     add("--xds", "HOST:PORT", f"where xDS clients connect (default 127.0.0.1:{XDS_PORT}); port 0 takes a free one")
-    add("--admin", "HOST:PORT", f"serve /live /ready /metrics /debug/config here (default 127.0.0.1:{CONTROL_ADMIN_PORT})")
+    where = f"127.0.0.1:{CONTROL_ADMIN_PORT}"
+    add("--admin", "HOST:PORT", f"serve /live /ready /metrics /debug/config here (default {where})")
     add("--kubeconfig", "FILE", "how to reach the cluster (default: $KUBECONFIG, else the one whose pod this is)")
     add("--namespace", "NS", "watch this namespace only, with rights in it only (default: all)")
     add("--cluster-domain", "DOMAIN", "the cluster's DNS domain (default cluster.local)")
