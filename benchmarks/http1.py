@@ -1,9 +1,10 @@
 """HTTP/1.1 keep-alive: CPU of each proxy per request, with wrk before and nginx as backends behind, all in one run.
 
-    python -m benchmarks.http1 [--rounds 10] [--duration 1] [--peers gossamer,nginx,envoy,haproxy] [--connections 32,1]
+    python -m benchmarks.http1 [--rounds 10] [--duration 1] [--peers gossamer,nginx,envoy,haproxy]
+        [--connections 32,1] [--headers same,unique]
 
-Short slices of load on one proxy after the other, many times round: what else the machine does hits all alike.
-Needs wrk and nginx (apt-get install wrk nginx).
+`unique` has a `traceparent` of its own in each request, as with tracing. Short slices of load on one proxy after the
+other, many times round: what else the machine does hits all alike. Needs wrk and nginx (apt-get install wrk nginx).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks.process import busy_share, free_port, pinned, process_tree, runn
 
 BACKENDS = 3
 WARMUP_S = 1
+UNIQUE = Path(__file__).with_name("http1_unique.lua")
 # What browsers and services send: a head of a few hundred bytes.
 HEADERS = (
     "User-Agent: benchmark/1.0",
@@ -35,6 +37,14 @@ HEADERS = (
     "Accept-Encoding: gzip, deflate",
     "X-Request-Source: checkout",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """So many connections, each with one request at a time."""
+
+    connections: int
+    headers: str
 
 
 def cpu_s(pids: Sequence[int]) -> float:
@@ -46,14 +56,16 @@ def cpu_s(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def load(port: int, connections: int, duration_s: int, cores: str | None) -> tuple[int, float]:
+def load(port: int, shape: Shape, duration_s: int, cores: str | None) -> tuple[int, float]:
     """Requests that were answered, and the 99th percentile in milliseconds; any error voids them."""
     headers = [part for line in HEADERS for part in ("-H", line)]
+    if shape.headers == "unique":
+        headers += ["-s", str(UNIQUE)]
     wrk = program("wrk", "wrk")
     argv = [
         wrk,
         "-t1",
-        f"-c{connections}",
+        f"-c{shape.connections}",
         f"-d{duration_s}s",
         "--latency",
         *headers,
@@ -98,9 +110,9 @@ class Slice:
     p99_ms: float
 
 
-def measure(peer: Running, connections: int, duration_s: int, cores: str | None) -> Slice:
+def measure(peer: Running, shape: Shape, duration_s: int, cores: str | None) -> Slice:
     before_s = cpu_s(peer.pids)
-    requests, p99_ms = load(peer.port, connections, duration_s, cores)
+    requests, p99_ms = load(peer.port, shape, duration_s, cores)
     return Slice((cpu_s(peer.pids) - before_s) / requests * 1e6, requests / duration_s, p99_ms)
 
 
@@ -133,22 +145,25 @@ def main() -> None:
     parser.add_argument("--duration", type=int, default=1)
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--connections", default="32,1")
+    parser.add_argument("--headers", default="same,unique")
     arguments = parser.parse_args()
     names = arguments.peers.split(",")
+    counts = [int(text) for text in arguments.connections.split(",")]
+    shapes = [Shape(count, headers) for count in counts for headers in arguments.headers.split(",")]
     cores = choose_cores(True)
     print(f"other work uses {busy_share():.0%} of this machine")
-    print(f"{'':10}{'connections':>12}{'CPU us':>9}{'min':>7}{'max':>7}{'requests/s':>12}{'p99 ms':>8}")
+    print(f"{'':10}{'connections':>12} {'headers':7}{'CPU us':>9}{'min':>7}{'max':>7}{'requests/s':>12}{'p99 ms':>8}")
     with ExitStack() as stack:
         peers = start(stack, names, cores)
-        for connections in map(int, arguments.connections.split(",")):
+        for shape in shapes:
             slices: dict[str, list[Slice]] = {name: [] for name in names}
             for name in names:
-                load(peers[name].port, connections, WARMUP_S, cores.load)
+                load(peers[name].port, shape, WARMUP_S, cores.load)
             for number in range(arguments.rounds):
                 for name in rotated(names, number):
-                    slices[name].append(measure(peers[name], connections, arguments.duration, cores.load))
+                    slices[name].append(measure(peers[name], shape, arguments.duration, cores.load))
             for name in names:
-                print(f"{name:10}{connections:12}{describe(slices[name])}", flush=True)
+                print(f"{name:10}{shape.connections:12} {shape.headers:7}{describe(slices[name])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import uvloop
 from controlplane.admin import Admin
 from controlplane.ads.credentials import KeyPair, KeyPairError
 from controlplane.ads.server import AdsServer, ServerSettings
+from controlplane.discovery.refusals import Refusals
 from controlplane.log import log, log_bug, take_over_logging
 from controlplane.metrics import Metrics
 from controlplane.options import Address, OptionError, Options, parse
@@ -32,6 +33,10 @@ _LOOK_S: Final = 0.5
 _SYNC_LOOK_S: Final = 0.02
 
 
+class ListenError(Exception):
+    """A port cannot be had, which may be over soon."""
+
+
 class ControlPlane:
     def __init__(
         self, options: Options, source: Source, settings: ServerSettings | None = None, stale_s: float = STALE_S
@@ -42,8 +47,9 @@ class ControlPlane:
         self.state = State(options.domain, lambda: source.synced, self._wake, self._fail)
         self.metrics = Metrics(self.state, source)
         self.server = AdsServer(self.state.exchange, self.metrics.observe, Random(), settings or ServerSettings())
-        self.admin = Admin(self.state, self.metrics, self.unready_reason, source.problems)
+        self.admin = Admin(self.state, self.metrics, self.unready_reason, self.problems)
         self.stop = asyncio.Event()
+        self._refusals = Refusals()
         self._failure: BaseException | None = None
         self._is_serving = False
         self._is_stale = False
@@ -56,12 +62,17 @@ class ControlPlane:
         self._failure = bug
         self.stop.set()
 
+    def problems(self) -> list[str]:
+        """What is wrong with what is read, and what of it is left out."""
+        return [*self.source.problems(), *self.state.graph.problems()]
+
     def unready_reason(self) -> str:
+        """Where there is no better replica to go to, old data are served on: only `close` says that there is one."""
         if self.stop.is_set():
             return "going down"
         if not self._is_serving:
             return "the source has not been read yet"
-        if self._is_stale:
+        if self._is_stale and self.options.close_when_stale:
             return f"the source has not been heard for {self.source.staleness_s(monotonic()):.0f} s"
         return ""
 
@@ -114,7 +125,7 @@ class ControlPlane:
         try:
             port = self.server.listen(str(self.options.xds), credentials)
         except RuntimeError:
-            raise OptionError(
+            raise ListenError(
                 f"--xds {self.options.xds} cannot be listened on; is it an address of this host?"
             ) from None
         await self.server.start()
@@ -124,7 +135,7 @@ class ControlPlane:
         try:
             return await self.admin.start(self.options.admin)
         except OSError as error:
-            raise OptionError(explain_bind("--admin", self.options.admin, error)) from None
+            raise ListenError(explain_bind("--admin", self.options.admin, error)) from None
 
     async def _start(self) -> None:
         """Serve as soon as everything has been read."""
@@ -151,18 +162,17 @@ class ControlPlane:
             await asyncio.sleep(_LOOK_S)
 
     def _log_nacks(self) -> None:
-        nacks = self.state.exchange.new_nacks
-        for nack in nacks:
-            kind = nack.type_url.rpartition(".")[2]
-            log(f"refused by {nack.node}: {kind} {', '.join(nack.names[:5])}: {nack.problem}")
-        nacks.clear()
+        exchange = self.state.exchange
+        for line in self._refusals.lines(exchange.new_nacks, exchange.nacks_total.total(), monotonic()):
+            log(line)
+        exchange.new_nacks.clear()
 
     async def _judge_staleness(self) -> None:
         is_stale = self.source.staleness_s(monotonic()) > self.stale_s
         if is_stale == self._is_stale:
             return
         self._is_stale = is_stale
-        await self.server.set_health(not is_stale)
+        await self.server.set_health(not (is_stale and self.options.close_when_stale))
         if not is_stale:
             log("the source is heard again")
             self.server.accept()
@@ -197,7 +207,7 @@ def check_free(address: Address) -> None:
             probe.bind(where)
             probe.listen(1)
     except OSError as error:
-        raise OptionError(explain_bind("--xds", address, error)) from None
+        raise ListenError(explain_bind("--xds", address, error)) from None
 
 
 def explain_bind(option: str, address: Address, error: OSError) -> str:
@@ -214,9 +224,9 @@ def main(argv: list[str]) -> int:
     take_over_logging()
     try:
         return uvloop.run(run(parse(argv)))
-    except (OptionError, SourceError) as error:
+    except (ListenError, OptionError, SourceError) as error:
         sys.stderr.write(f"mesh controlplane: {error}\n")
-        return 2
+        return 1 if isinstance(error, ListenError) else 2
 
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ class Metrics(Collector):
         for kind in KINDS:
             objects.add_metric([kind], len(self._state.snapshot.table(kind)))
         yield objects
-        yield gauge("source_problems", "What is wrong now; /debug/config says what.", len(source.problems()))
+        yield gauge(
+            "source_problems",
+            "What is wrong now; /debug/config says what.",
+            len(source.problems()) + len(self._state.graph.overfull),
+        )
         families: dict[str, CounterMetricFamily] = {}
         for (what, kind, reason), count in source.counters().items():
             family = families.get(what)

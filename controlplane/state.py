@@ -129,7 +129,10 @@ class State:
         """Wake the streams, and come back for what was put off."""
         self._wake(streams)
         due = self.exchange.next_release
-        if due is not None and self._release is None:
+        if self._release is not None:
+            self._release.cancel()  # what has come since may be due sooner
+            self._release = None
+        if due is not None:
             self._release = asyncio.get_running_loop().call_later(max(0.0, due - monotonic()), self._run_release)
 
     def _run_release(self) -> None:

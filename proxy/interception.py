@@ -35,6 +35,9 @@ from proxy.relay.relay import Relay, Tally
 from proxy.route import model
 from proxy.route.hints import Expectation, Hints
 
+# How long a client's first word is waited for. Its server is asked then, and if the client speaks HTTP first after all,
+# it is served as that: so this costs no more than a connection (docs/decisions/0015).
+_SILENCE_S = 1.0
 # A destination that nobody has had a connection for in so long is forgotten.
 _UNUSED_S = 60.0
 
@@ -97,7 +100,7 @@ class Interception:
             self._reclaimed,
             user_timeout_s,
         )
-        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts)
+        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts, _SILENCE_S)
         self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s)
 
     def _is_own(self, address: Address) -> bool:

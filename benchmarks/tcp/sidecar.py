@@ -39,6 +39,7 @@ class Sidecar:
         original: Address | None = None,
         expectation: Expectation | None = None,
         detect_timeout_s: float = 10.0,
+        user_timeout_s: float = 20.0,
     ) -> None:
         self.original = original
         self.expectation = expectation
@@ -61,6 +62,7 @@ class Sidecar:
             lambda way: upstream_tcp,
             lambda address: address == self.address,
             self._reclaimed,
+            user_timeout_s,
         )
         self.detector = Detector(
             self.watcher,
@@ -71,7 +73,7 @@ class Sidecar:
             self.counts,
             detect_timeout_s,
         )
-        self.acceptor = Acceptor("outbound", self._arrived, self.counts, 20.0)
+        self.acceptor = Acceptor("outbound", self._arrived, self.counts, user_timeout_s)
         self.address = ("", 0)
 
     def listen(self, host: str, port: int) -> Address:

@@ -17,10 +17,12 @@ from envoy.service.discovery.v3 import ads_pb2  # also registers the service for
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from controlplane.ads.session import Context, Observer, Session, Sessions
+from controlplane.ads.others import Others
+from controlplane.ads.session import WRITE_S, Context, Ending, Observer, Session
+from controlplane.ads.sessions import SILENCE_S, Open, Sessions
 from controlplane.ads.status import STATUS_SERVICE, status_handlers
+from controlplane.ads.unsent import BYTES_MAX, Unsent
 from controlplane.discovery.exchange import Exchange
-from controlplane.discovery.stream import Stream
 
 ADS_SERVICE: Final = ads_pb2.DESCRIPTOR.services_by_name["AggregatedDiscoveryService"].full_name
 _SERVICES: Final = (ADS_SERVICE, STATUS_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
@@ -37,7 +39,10 @@ class ServerSettings:
     stream_age_jitter: float = 0.2
     request_bytes_max: int = 4 << 20
     streams_per_connection: int = 100
-    other_calls: int = 1000
+    other_calls: int = 100
+    unsent_bytes_max: int = BYTES_MAX
+    write_s: float = WRITE_S
+    silence_s: float = SILENCE_S
     keepalive_time_s: float = 30.0
     keepalive_timeout_s: float = 10.0
 
@@ -64,18 +69,18 @@ class ServerSettings:
 
 class AdsServer:
     def __init__(self, exchange: Exchange, observe: Observer, rng: Random, settings: ServerSettings) -> None:
-        self.sessions = Sessions(exchange, observe)
+        self.unsent = Unsent(settings.unsent_bytes_max)
+        self.sessions = Sessions(exchange, observe, self._begin, self.unsent, settings.write_s, settings.silence_s)
         self._exchange = exchange
         self._rng = rng
         self._settings = settings
         self._admitted = asyncio.Event()
         self._refusal = ""
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
-        # With room for those who wait, and for who looks at health and status.
         self._server = grpc.aio.server(
-            options=settings.options(), maximum_concurrent_rpcs=exchange.bounds.streams + settings.other_calls
+            interceptors=(Others(ADS_SERVICE, settings.other_calls),), options=settings.options()
         )
-        self._server.add_generic_rpc_handlers((self._ads_handlers(), status_handlers(exchange)))
+        self._server.add_generic_rpc_handlers((self._ads_handlers(), status_handlers(exchange, self.unsent)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*_SERVICES, reflection.SERVICE_NAME), self._server)
 
@@ -87,16 +92,17 @@ class AdsServer:
         handlers = {name: grpc.stream_stream_rpc_method_handler(method) for name, method in methods.items()}
         return grpc.method_handlers_generic_handler(ADS_SERVICE, handlers)
 
-    def _serve(self, open_stream: Callable[[], Stream]) -> Callable[[object, Context], Awaitable[None]]:
+    def _serve(self, open_stream: Open) -> Callable[[object, Context], Awaitable[None]]:
         async def serve(_requests: object, context: Context) -> None:
-            await self._admitted.wait()
-            if self._refusal:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, self._refusal)
-            await self.sessions.serve(open_stream, context, self._limit_age)
+            await self.sessions.serve(open_stream, context)
 
         return serve
 
-    def _limit_age(self, session: Session) -> asyncio.TimerHandle:
+    async def _begin(self, session: Session) -> asyncio.TimerHandle:
+        """Who waits has a place, so that no more can wait than will be served."""
+        await self._admitted.wait()
+        if self._refusal:
+            raise Ending(grpc.StatusCode.UNAVAILABLE, self._refusal)
         jitter = self._settings.stream_age_jitter
         age_s = self._settings.stream_age_s * self._rng.uniform(1 - jitter, 1 + jitter)
         message = "the stream has reached its age; open another"
@@ -131,15 +137,16 @@ class AdsServer:
         self._refusal = ""
 
     async def stop(self, spread_s: float) -> None:
-        """Take no new streams, and end the open ones spread out, so that other replicas are not rushed."""
+        """Take no new streams, and end the open ones spread out, so that other replicas are not rushed.
+
+        gRPC's own `stop` comes last: it tells all connections at once to go away.
+        """
         self._refusal = "the control plane is going down; another replica serves"
         self._admitted.set()
         await self.set_health(False)
-        stopping = asyncio.create_task(self._server.stop(spread_s + 1.0))
         sessions = self.sessions.all()
         self._rng.shuffle(sessions)
-        for i, session in enumerate(sessions):
-            if i:
-                await asyncio.sleep(spread_s / len(sessions))
+        for session in sessions:
             session.end(self._refusal)
-        await stopping
+            await asyncio.sleep(spread_s / len(sessions))
+        await self._server.stop(1.0)

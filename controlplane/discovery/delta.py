@@ -13,7 +13,7 @@ from controlplane.discovery.bounds import refuse_invalid
 from controlplane.discovery.interest import WILDCARD
 from controlplane.discovery.stream import Push, Stream
 from controlplane.discovery.subscription import ABSENT, Subscription
-from controlplane.translate.resource import Resource
+from controlplane.translate.resource import TYPES, Resource
 
 _VERSION_CHARS_MAX = 64
 
@@ -32,10 +32,16 @@ class DeltaStream(Stream):
             problem = request.error_detail.message if request.HasField("error_detail") else None
             self._land(subscription, request.response_nonce, problem)
         if subscription.is_new or request.resource_names_subscribe or request.resource_names_unsubscribe:
-            self._change(subscription, request)
+            self.asked += 1
+            if subscription.type_url in TYPES:
+                self._change(subscription, request)
+            else:
+                subscription.is_new = False
+                subscription.answer_due |= bool(request.resource_names_subscribe)
 
     def _change(self, subscription: Subscription, request: DeltaDiscoveryRequest) -> None:
         asked, dropped = request.resource_names_subscribe, request.resource_names_unsubscribe
+        before = len(subscription.follows)
         initial = read_versions(request) if subscription.is_new else {}
         self._check(subscription, max(len(asked), len(dropped), len(initial)))
         if subscription.is_new and not asked and not dropped and subscription.legacy:
@@ -51,6 +57,8 @@ class DeltaStream(Stream):
             self._drop(subscription, name)
         subscription.is_new = False
         self._check(subscription, 0)
+        if len(subscription.follows) > before:
+            self._check_room()
 
     def _ask_for(self, subscription: Subscription, name: str, initial: dict[str, str]) -> None:
         self._check_name(name)

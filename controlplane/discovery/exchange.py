@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Collection
 from typing import Final
 
-from controlplane.discovery.bounds import Bounds, refuse_more
+from controlplane.discovery.bounds import Bounds, Peer, refuse_more
 from controlplane.discovery.catalog import Catalog
 from controlplane.discovery.delta import DeltaStream
 from controlplane.discovery.interest import Interests
@@ -27,8 +27,9 @@ _NEW_NACKS_MAX: Final = 10  # a hostile client fills no log
 class Exchange:
     def __init__(self, catalog: Catalog, bounds: Bounds | None = None, bytes_per_s: float = BYTES_PER_S) -> None:
         self.bounds = bounds or Bounds()
-        self.interests = Interests(catalog, TYPES, bytes_per_s)
+        self.interests = Interests(catalog, bytes_per_s)
         self.streams: dict[Stream, None] = {}  # in the order in which they came
+        self._peers: dict[str, Peer] = {}
         self.nacks: deque[Nack] = deque(maxlen=_NACKS_KEPT)  # the last of them, for whoever looks
         self.new_nacks: list[Nack] = []  # to be logged; the same bytes, refused by many for one reason, are in it once
         self.nacks_total: Counter[str] = Counter()
@@ -36,21 +37,41 @@ class Exchange:
         self.push_bytes_total: Counter[str] = Counter()
         self._shared = Shared(self.interests, Responses(), self.bounds, self._report_nack, {})
 
-    def open_delta(self) -> Stream:
-        return self._open(DeltaStream(self._shared))
+    @property
+    def is_full(self) -> bool:
+        return len(self.streams) >= self.bounds.streams
 
-    def open_sotw(self) -> Stream:
-        return self._open(SotwStream(self._shared))
+    def open_delta(self, address: str = "") -> Stream:
+        """For a client at this address; raises Refusal where it or all have enough."""
+        return self._open(DeltaStream(self._shared, self._peer(address)))
+
+    def open_sotw(self, address: str = "") -> Stream:
+        return self._open(SotwStream(self._shared, self._peer(address)))
+
+    def _peer(self, address: str) -> Peer:
+        if self.is_full:
+            raise refuse_more(f"this control plane serves {self.bounds.streams} streams; try another replica")
+        peer = self._peers.get(address) or Peer(address)
+        most = self.bounds.streams_per_peer
+        if peer.streams >= most:
+            raise refuse_more(f"this control plane serves {most} streams of one address; try another replica")
+        return peer
 
     def _open(self, stream: Stream) -> Stream:
-        if len(self.streams) >= self.bounds.streams:
-            raise refuse_more(f"this control plane serves {self.bounds.streams} streams; try another replica")
+        self._peers[stream.peer.address] = stream.peer
+        stream.peer.streams += 1
         self.streams[stream] = None
         return stream
 
     def close(self, stream: Stream) -> None:
-        self.streams.pop(stream, None)
+        """Forget the stream; more than once does no harm."""
         stream.close()
+        if stream not in self.streams:
+            return
+        del self.streams[stream]
+        stream.peer.streams -= 1
+        if not stream.peer.streams:
+            del self._peers[stream.peer.address]
 
     def announce(self, keys: Collection[str], now: float, since: float | None = None) -> list[Stream]:
         """The catalog has changed in these keys, because of what happened at `since`; the streams that it concerns."""

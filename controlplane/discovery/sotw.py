@@ -2,7 +2,8 @@
 
 Every change of the name set is answered. A response of listeners or clusters holds all of them; what is gone stays in
 it until what replaces it has gone out, so that the order holds here too. Of other types it holds what changed: their
-absence means nothing. A request with a stale nonce is ignored: the client will send a newer one.
+absence means nothing. A request with a stale nonce is not heeded, since the client will send a newer one; but of what
+it left out the client has forgotten what it had, and is sent it again if it asks for it then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from controlplane.discovery.interest import WILDCARD
 from controlplane.discovery.stream import Push, Stream
 from controlplane.discovery.subscription import WHOLE_TYPES, Subscription
 from controlplane.discovery.wire import encode_nonce, hash_versions
-from controlplane.translate.resource import Resource
+from controlplane.translate.resource import TYPES, Resource
 
 
 class SotwStream(Stream):
@@ -29,12 +30,30 @@ class SotwStream(Stream):
         self._introduce(request.node)
         subscription = self._subscription(request.type_url)
         nonce = request.response_nonce
+        if subscription.type_url not in TYPES:
+            self._answer_unknown(subscription, request)
+            return
         if nonce and subscription.nonce and nonce != encode_nonce(subscription.nonce):
+            self._miss(subscription, set(request.resource_names))
             return
         if nonce:
             problem = request.error_detail.message if request.HasField("error_detail") else None
             self._land(subscription, nonce, problem)
         self._change(subscription, request)
+
+    def _answer_unknown(self, subscription: Subscription, request: DiscoveryRequest) -> None:
+        """Every request that does not acknowledge is answered, once what was sent before has been acknowledged."""
+        if not subscription.land(request.response_nonce, None):
+            self.asked += 1
+            subscription.answer_due = True
+
+    def _miss(self, subscription: Subscription, names: set[str]) -> None:
+        """A request that is not heeded names these."""
+        self.asked += 1
+        if WILDCARD in names or (not names and subscription.legacy):
+            return
+        subscription.legacy = False
+        subscription.missed |= subscription.follows.keys() - names
 
     def _change(self, subscription: Subscription, request: DiscoveryRequest) -> None:
         self._check(subscription, len(request.resource_names))
@@ -42,9 +61,17 @@ class SotwStream(Stream):
         wildcard = WILDCARD in names or (not names and subscription.legacy)
         subscription.legacy = subscription.legacy and not names
         names.discard(WILDCARD)
+        before = len(subscription.follows)
         if names != subscription.names or wildcard != subscription.wildcard:
+            self.asked += 1
             self._ask_for(subscription, names, wildcard)
             subscription.answer_due = True
+        if again := subscription.missed & subscription.follows.keys():
+            subscription.owed |= again
+            subscription.answer_due = True
+        subscription.missed.clear()
+        if len(subscription.follows) > before:
+            self._check_room()
         if subscription.is_new and wildcard and not names:
             self._spare(subscription, request.version_info)
         subscription.is_new = False

@@ -2,25 +2,27 @@
 
 What is ready together goes as clusters, endpoints, listeners, routes; then what is gone, in reverse. The stream never
 waits for the acknowledgement of another type. A response is only made when the transport asks for it (`take`), so a
-slow transport delays, and queues nothing.
+slow transport delays, and queues nothing. Of a type that nobody serves, nothing is kept: the answer is empty.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from typing import Final, NamedTuple
 
 from envoy.config.core.v3.base_pb2 import Node
 
-from controlplane.discovery.bounds import Bounds, refuse_invalid, refuse_more
+from controlplane.discovery.bounds import Bounds, Peer, refuse_invalid, refuse_more
 from controlplane.discovery.interest import Interests
-from controlplane.discovery.subscription import Subscription
+from controlplane.discovery.subscription import WHOLE_TYPES, Subscription
 from controlplane.discovery.view import read_view
 from controlplane.discovery.wire import Responses
-from controlplane.translate.resource import CDS, EDS, ENVOY, TYPES, Resource, View
+from controlplane.translate.resource import CDS, EDS, ENVOY, RDS, TYPES, Resource, View
 
-PROBLEM_CHARS_MAX: Final = 400
+TEXT_CHARS_MAX: Final = 200  # of a client's text in a log line
+NODE_TEXT_CHARS_MAX: Final = 400
 NODE_BYTES_MAX: Final = 8192
 NACK_NAMES_MAX: Final = 10
 
@@ -58,10 +60,12 @@ class Stream(ABC):
 
     mode: str
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, peer: Peer) -> None:
         self.shared = shared
+        self.peer = peer
         self.node: Node | None = None
         self.view = View()
+        self.asked = 0  # requests that were more than an acknowledgement
         self.subscriptions: dict[str, Subscription] = {}
         self._order: list[Subscription] = []
         self._warming: set[str] = set()  # clusters sent to Envoy, and their endpoints not yet
@@ -78,28 +82,58 @@ class Stream(ABC):
     def _break(self, subscription: Subscription) -> Push | None:
         """A response about what is gone; None where nothing is."""
 
-    def take(self) -> list[Push]:
-        """All responses that may go now, in their order."""
+    def take(self, now: float = inf) -> list[Push]:
+        """All responses that may go now, in their order. A response that has to wait holds up what builds on it."""
         pushes = []
+        is_held = False
         for subscription in self._order:
             if subscription.type_url == EDS and self._warming:
                 self._warm(subscription)
-            if not subscription.is_idle and (push := self._make(subscription)):
+            if subscription.is_idle:
+                continue
+            is_held = is_held or subscription.not_before > now
+            if is_held and subscription.type_url != EDS:
+                continue
+            if push := self._make(subscription):
+                self._pace(subscription, push, now)
                 pushes.append(push)
+        if not is_held and not self._awaits_routes():
+            pushes += self._take_removals(now)
+        return pushes
+
+    def _take_removals(self, now: float) -> list[Push]:
+        pushes = []
         for subscription in reversed(self._order):
             if subscription.is_idle:
                 continue
             if push := self._break(subscription):
+                self._pace(subscription, push, now)
                 pushes.append(push)
             else:
                 subscription.since = None  # what changed has changed back
         return pushes
 
+    def _pace(self, subscription: Subscription, push: Push, now: float) -> None:
+        """A response that holds all resources grows with the mesh: the next one must wait as long as it takes."""
+        if subscription.is_complete and now != inf:
+            interests = self.shared.interests
+            readers = interests.wildcards[subscription.type_url] if subscription.wildcard else 1
+            subscription.not_before = now + len(push.data) * readers / interests.bytes_per_s
+
+    def _awaits_routes(self) -> bool:
+        """Whether an Envoy's new routes are still to come: until then the old ones may lead to what is gone."""
+        routes = self.subscriptions.get(RDS) if self.view.kind == ENVOY else None
+        return routes is not None and any(i.since is not None and i.is_whole for i in routes.follows.values())
+
+    def next_take(self, now: float) -> float | None:
+        """When a response may go that has to wait; None where none has."""
+        return min([s.not_before for s in self._order if s.not_before > now and not s.is_idle], default=None)
+
     @property
     def has_news(self) -> bool:
         """Whether `take` may have something; for an acknowledgement, the commonest request, it mostly has not."""
         return any(not subscription.is_idle for subscription in self._order) or (
-            bool(self._warming) and EDS in self.subscriptions
+            EDS in self.subscriptions and not self._warming.isdisjoint(self.subscriptions[EDS].follows)
         )
 
     def _warm(self, subscription: Subscription) -> None:
@@ -140,7 +174,9 @@ class Stream(ABC):
             raise refuse_more(f"a stream may ask for {self.shared.bounds.types_per_stream} types")
         # Where a client is matters to endpoints only: the other types are shared by more.
         view = self.view if type_url == EDS else self.view._replace(zone="", node="")
-        made = self.subscriptions[type_url] = Subscription(type_url, view, self.shared.interests, self._wake)
+        made = Subscription(type_url, view, self.shared.interests, self.peer, self._wake)
+        made.is_complete = self.mode == "sotw" and type_url in WHOLE_TYPES
+        self.subscriptions[type_url] = made
         self._order.append(made)
         self._order.sort(key=lambda s: TYPES.index(s.type_url) if s.type_url in TYPES else len(TYPES))
         return made
@@ -150,8 +186,11 @@ class Stream(ABC):
         most = bounds.names(self.view.kind)
         if max(asked, len(subscription.names)) > most:
             raise refuse_more(f"a stream may ask for {most} names of a type")
-        if self.shared.interests.follows + asked > bounds.names_in_all:
-            raise refuse_more("too many names are subscribed to by all clients together; try again later")
+
+    def _check_room(self) -> None:
+        """The stream has more names than before."""
+        own = sum(len(subscription.follows) for subscription in self._order)
+        self.shared.bounds.check_room(own, self.peer, self.shared.interests.follows)
 
     def _check_name(self, name: str) -> None:
         if not name or len(name) > self.shared.bounds.name_chars:
@@ -161,9 +200,8 @@ class Stream(ABC):
         problem = None if problem is None else cut(problem)
         flight = subscription.land(nonce, problem)
         if flight is not None and problem is not None:
-            self.shared.report_nack(
-                Nack(self.name, subscription.type_url, flight.nonce, flight.names[:NACK_NAMES_MAX], problem)
-            )
+            names = tuple([cut(name) for name in flight.names[:NACK_NAMES_MAX]])
+            self.shared.report_nack(Nack(self.name, cut(subscription.type_url), flight.nonce, names, problem))
 
     def _launch(
         self, subscription: Subscription, nonce: int, data: bytes, updates: list[Resource], removed: list[str]
@@ -171,7 +209,8 @@ class Stream(ABC):
         updated = [resource.name for resource in updates]
         if self.view.kind == ENVOY:
             if subscription.type_url == CDS:
-                self._warming.update(updated)
+                exists, view = self.shared.interests.exists, self.view
+                self._warming.update([name for name in updated if exists(EDS, name, view)])
                 self._warming.difference_update(removed)
             elif subscription.type_url == EDS:
                 self._warming.difference_update(updated)
@@ -187,9 +226,9 @@ def shorten(node: Node) -> Node:
     node.ClearField("extensions")
     if node.ByteSize() <= NODE_BYTES_MAX:
         return node
-    return Node(id=node.id[:PROBLEM_CHARS_MAX], user_agent_name=node.user_agent_name[:PROBLEM_CHARS_MAX])
+    return Node(id=node.id[:NODE_TEXT_CHARS_MAX], user_agent_name=node.user_agent_name[:NODE_TEXT_CHARS_MAX])
 
 
 def cut(text: str) -> str:
-    """A client's text as part of one line."""
-    return text[:PROBLEM_CHARS_MAX].encode("unicode_escape").decode("ascii")
+    """A client's text as part of one line; each of its characters may take ten there."""
+    return text[:TEXT_CHARS_MAX].encode("unicode_escape").decode("ascii")[:TEXT_CHARS_MAX]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
+from controlplane.discovery.bounds import Peer
 from controlplane.discovery.interest import Interest, Interests
 from controlplane.translate.resource import CDS, LDS, Resource, View
 
@@ -34,12 +35,16 @@ class Subscription:
         "dirty",
         "flight",
         "follows",
+        "is_complete",
         "is_new",
         "kept",
         "legacy",
+        "missed",
         "names",
         "nonce",
+        "not_before",
         "owed",
+        "peer",
         "rejected",
         "sent",
         "since",
@@ -48,8 +53,9 @@ class Subscription:
         "wildcard",
     )
 
-    def __init__(self, type_url: str, view: View, interests: Interests, wake: Callable[[], None]) -> None:
+    def __init__(self, type_url: str, view: View, interests: Interests, peer: Peer, wake: Callable[[], None]) -> None:
         self._interests = interests
+        self.peer = peer
         self._wake = wake  # there may be something to send
         self.type_url = type_url
         self.view = view
@@ -63,6 +69,9 @@ class Subscription:
         self.dirty: set[str] = set()  # may differ from what was sent
         self.owed: set[str] = set()  # must be answered, whatever was sent
         self.answer_due = False  # a response must go, even an empty one
+        self.missed: set[str] = set()  # left out of a request that was not heeded
+        self.is_complete = False  # each response holds all resources
+        self.not_before = 0.0  # when the next such response may go
         self.flight: Flight | None = None
         self.nonce = 0  # of the last response
         self.acked = 0  # responses
@@ -129,16 +138,19 @@ class Subscription:
             self._interests.unfollow_all(self.type_url, self.view, self)
         for interest in self.follows.values():
             self._interests.unfollow(interest, self)
+        self.peer.names -= len(self.follows)
         self.follows.clear()
 
     def _follow(self, name: str) -> None:
         if name not in self.follows:
             self.follows[name] = self._interests.follow(self.type_url, name, self.view, self)
+            self.peer.names += 1
 
     def _unfollow(self, name: str) -> None:
         interest = self.follows.pop(name, None)
         if interest is not None:
             self._interests.unfollow(interest, self)
+            self.peer.names -= 1
 
     def _forget(self, name: str) -> None:
         self.sent.pop(name, None)

@@ -1,18 +1,17 @@
-"""RouteConfigurations: one per target with a single route, and one with everything for an Envoy.
+"""RouteConfigurations: one per target with a single route, and the parts of the one with everything for an Envoy.
 
 Only what was certainly not processed is tried again. There is no timeout: that is the client's own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import PreviousHostsPredicate
 
-from controlplane.graph.mesh import Mesh
 from controlplane.translate.cluster import packed
-from controlplane.translate.domains import domains
-from controlplane.translate.listener import OUTBOUND
 
 RETRIES = 2
 
@@ -47,11 +46,10 @@ def route_configuration(target: str) -> RouteConfiguration:
     return message
 
 
-def outbound_routes(mesh: Mesh, namespace: str) -> RouteConfiguration:
-    message = RouteConfiguration(name=OUTBOUND)
-    found = domains(mesh, namespace)
-    for target in sorted(found):
-        _route_to(message.virtual_hosts.add(name=target, domains=found[target]), target, _OUTBOUND_ROUTE)
+def outbound_host(target: str, domains: Iterable[str]) -> RouteConfiguration:
+    """Only this virtual host."""
+    message = RouteConfiguration()
+    _route_to(message.virtual_hosts.add(name=target, domains=domains), target, _OUTBOUND_ROUTE)
     return message
 
 

@@ -16,9 +16,10 @@ from controlplane.graph.mesh import Mesh, Target
 from controlplane.translate.assignment import assignment
 from controlplane.translate.cluster import cluster
 from controlplane.translate.listener import OUTBOUND, api_listener, outbound_listener
+from controlplane.translate.outbound import OutboundRoutes
 from controlplane.translate.reach import reach, reachable
 from controlplane.translate.resource import CDS, EDS, ENVOY, LDS, RDS, Resource, View, pack
-from controlplane.translate.route import outbound_routes, route_configuration
+from controlplane.translate.route import route_configuration
 
 # The key of what lists all targets: Envoy's routes, and every wildcard.
 EVERYTHING = "*"
@@ -45,6 +46,8 @@ class Translator:
         self._max_hosts = max_hosts
         self._kept: OrderedDict[str, dict[str, _Kept]] = OrderedDict()  # by host, then by target
         self._outbound: dict[tuple[str, ...], Resource] = {}
+        self._routes: OutboundRoutes | None = None  # of the newest mesh for which they were asked
+        self._routes_are_old = True
 
     @property
     def mesh(self) -> Mesh:
@@ -65,6 +68,7 @@ class Translator:
             self._kept.pop(_host(key), None)
         if any(_is_called_anew(key, before, mesh) for key in keys):
             self._outbound.clear()
+            self._routes_are_old = True
             return keys | {EVERYTHING}
         return keys
 
@@ -103,11 +107,16 @@ class Translator:
             port = view.outbound_port
             return _made(self._outbound, (LDS, str(port)), lambda: pack(LDS, OUTBOUND, outbound_listener(port)))
         if type_url == RDS:
-            mesh, namespace = self._mesh, view.namespace
-            return _made(
-                self._outbound, (RDS, namespace), lambda: pack(RDS, OUTBOUND, outbound_routes(mesh, namespace))
-            )
+            routes = self._newest_routes()
+            namespace = routes.namespace(view.namespace)
+            return _made(self._outbound, (RDS, namespace), lambda: routes.resource(namespace))
         return None
+
+    def _newest_routes(self) -> OutboundRoutes:
+        if self._routes is None or self._routes_are_old:
+            self._routes = OutboundRoutes(self._mesh, self._routes)
+            self._routes_are_old = False
+        return self._routes
 
     def _get_listener(self, name: str, view: View) -> Resource | None:
         """An Envoy gets none by name: it would acknowledge the listener and serve nothing."""

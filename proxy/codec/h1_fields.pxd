@@ -2,27 +2,33 @@ cimport cython
 
 from proxy.codec.values cimport read_delay, read_number
 
-cdef bytes _LEGAL, _BLANKS
+cdef bytes _LEGAL, _BLANKS, _IN_NAME, _IN_VALUE, _BEGINS_KNOWN
+cdef Py_ssize_t _MAX_KNOWN
 cdef dict _KIND_BY_NAME
 cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, EXPECT, KEEP_ALIVE, RETRY_AFTER
 
 @cython.final
 cdef class Fields:
-    cdef public list lines, names, tokens
+    cdef public list parts, tokens
     cdef public bint altered, chunked, close, keep_alive, te_trailers, expects_continue
     cdef public bytes host, upgrade
     cdef public long long content_length
     cdef public double keep_alive_s, retry_after_s
 
-    @cython.locals(at=Py_ssize_t)
-    cpdef read(self, list lines, Py_ssize_t first, Py_ssize_t max_fields)
-    @cython.locals(colon=Py_ssize_t, name=bytes, kind=cython.int)
-    cdef _read_line(self, bytes line)
+    @cython.locals(p=cython.p_uchar, in_name=cython.p_uchar, in_value=cython.p_uchar, count=Py_ssize_t, start=Py_ssize_t,
+                   colon=Py_ssize_t, kept_from=Py_ssize_t)
+    cpdef read(self, bytes raw, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t max_fields)
+    @cython.locals(p=cython.p_uchar, begins_known=cython.p_uchar)
+    cdef bint _is_special(self, bytes raw, Py_ssize_t start, Py_ssize_t colon) except -1
+    @cython.locals(kind=cython.int)
+    cdef bint _read_field(self, bytes raw, Py_ssize_t start, Py_ssize_t colon, Py_ssize_t after) except -1
+    cpdef bytes kept(self)
     cdef bint _read_special(self, int kind, bytes value) except -1
     cdef _read_hop(self, int kind, bytes value)
     cdef _read_connection(self, bytes value)
     cdef _remove_named(self, list tokens)
     cpdef bint wants_upgrade(self) except -1
 
+cpdef bytes without(bytes lines, frozenset names)
 cpdef bint is_legal(bytes text) except -1
 cpdef bytes read_trailers(bytes text, Py_ssize_t max_fields)

@@ -1,6 +1,7 @@
 """The field lines of an HTTP/1 head or trailer section: checked, the hop-by-hop ones taken out, the special ones read.
 
-Lines that go on are kept as they came, with their case. Whatever two readers could understand in two ways is a fault
+Lines that go on are kept as they came, with their case. A head whose bytes are new (a trace's id is, each time) costs
+one walk over them. Whatever two readers could understand in two ways is a fault
 (RFC 9112, sections 5 and 6; RFC 9110, section 7.6.1): folded lines, spaces before a colon, a length said twice.
 """
 
@@ -37,6 +38,12 @@ _KIND_BY_NAME = {
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # All of a head but the ends of its lines.
 _LEGAL = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
+CONTROL_CHARACTER = "control character in a head"
+# By byte: whether it may be in a name, in a value, and whether a name of interest begins with it.
+_IN_NAME = bytes(byte in TOKEN for byte in range(256))
+_IN_VALUE = bytes(byte in _LEGAL for byte in range(256))
+_BEGINS_KNOWN = bytes(chr(byte).lower().encode() in {name[:1] for name in _KIND_BY_NAME} for byte in range(256))
+_MAX_KNOWN = max(map(len, _KIND_BY_NAME))
 _BLANKS = b" \t"
 # Options of Connection that are no names of fields to take out, or that are seen to anyway.
 _OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b"transfer-encoding"))
@@ -46,7 +53,7 @@ _MAX_LENGTH_DIGITS = 18
 
 
 class Fields:
-    """`lines` are those that go on, without framing; -1 and b'' where a special field is absent."""
+    """What was read of field lines; -1 and b'' where a special field is absent."""
 
     __slots__ = (
         "altered",
@@ -57,8 +64,7 @@ class Fields:
         "host",
         "keep_alive",
         "keep_alive_s",
-        "lines",
-        "names",
+        "parts",
         "retry_after_s",
         "te_trailers",
         "tokens",
@@ -66,9 +72,8 @@ class Fields:
     )
 
     def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.names: list[bytes] = []
-        # Whether `lines` is less than all that came.
+        # What goes on, in as few pieces as may be; all of it in one where nothing had to be taken out.
+        self.parts: list[bytes] = []
         self.altered = False
         self.host: bytes | None = None
         self.content_length = -1
@@ -83,29 +88,54 @@ class Fields:
         # Names that Connection says are for this hop only.
         self.tokens: list[bytes] | None = None
 
-    def read(self, lines: list[bytes], first: int, max_fields: int) -> None:
-        """Take in `lines[first:]`, whose bytes have been checked."""
-        if len(lines) - first > max_fields:
-            raise MessageFault(FIELDS_TOO_LARGE, "too many fields")
-        for at in range(first, len(lines)):
-            self._read_line(lines[at])
+    def read(self, raw: bytes, pos: int, end: int, max_fields: int) -> None:
+        """Take in `raw[pos:end]`: lines, each with its end, which is the end of `raw` or followed by more."""
+        p = raw
+        in_name = _IN_NAME
+        in_value = _IN_VALUE
+        count = 0
+        kept_from = pos
+        while pos < end:
+            count += 1
+            if count > max_fields:
+                raise MessageFault(FIELDS_TOO_LARGE, "too many fields")
+            start = pos
+            while pos < end and in_name[p[pos]]:
+                pos += 1
+            if pos in (start, end) or p[pos] != 0x3A:
+                raise MessageFault(BAD_REQUEST, describe_bad_name(raw[start : raw.find(b"\r\n", start)]))
+            colon = pos
+            pos += 1
+            while pos < end and in_value[p[pos]]:
+                pos += 1
+            if end - pos < 2 or p[pos] != 0x0D or p[pos + 1] != 0x0A:
+                raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
+            pos += 2
+            if self._is_special(raw, start, colon) and not self._read_field(raw, start, colon, pos):
+                self.altered = True
+                if start > kept_from:
+                    self.parts.append(raw[kept_from:start])
+                kept_from = pos
+        self.parts.append(raw[kept_from:end])
         if self.tokens is not None:
             self._remove_named(self.tokens)
         if self.chunked and self.content_length >= 0:
             raise MessageFault(BAD_REQUEST, "both transfer-encoding and content-length")
 
-    def _read_line(self, line: bytes) -> None:
-        colon = line.find(b":")
-        name = line[:colon] if colon > 0 else b""
-        if not name or name.translate(None, TOKEN):
-            raise MessageFault(BAD_REQUEST, describe_bad_name(line))
-        name = name.lower()
-        kind = _KIND_BY_NAME.get(name, 0)
-        if kind == 0 or self._read_special(kind, line[colon + 1 :].strip(_BLANKS)):
-            self.lines.append(line)
-            self.names.append(name)
-        else:
-            self.altered = True
+    def _is_special(self, raw: bytes, start: int, colon: int) -> bool:
+        """Whether the name can be one of interest: most are not, and need not be looked up."""
+        p = raw
+        begins_known = _BEGINS_KNOWN
+        return colon - start <= _MAX_KNOWN and begins_known[p[start]] != 0
+
+    def _read_field(self, raw: bytes, start: int, colon: int, after: int) -> bool:
+        """Whether the field goes on as it is."""
+        kind = _KIND_BY_NAME.get(raw[start:colon].lower(), 0)
+        return kind == 0 or self._read_special(kind, raw[colon + 1 : after - 2].strip(_BLANKS))
+
+    def kept(self) -> bytes:
+        """The lines that go on, each with its end."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
     def _read_special(self, kind: int, value: bytes) -> bool:
         """Whether the field goes on as it is."""
@@ -168,9 +198,7 @@ class Fields:
     def _remove_named(self, tokens: list[bytes]) -> None:
         named = frozenset(tokens) - _OPTIONS
         if named:
-            kept = [at for at, name in enumerate(self.names) if name not in named]
-            self.lines = [self.lines[at] for at in kept]
-            self.names = [self.names[at] for at in kept]
+            self.parts = [without(self.kept(), named)]
 
     def wants_upgrade(self) -> bool:
         """Whether this hop is to become a WebSocket (RFC 6455, section 4)."""
@@ -187,20 +215,24 @@ def describe_bad_name(line: bytes) -> str:
     return "blank before a colon" if name.rstrip(_BLANKS) != name else "field name is no token"
 
 
+def without(lines: bytes, names: frozenset[bytes]) -> bytes:
+    """The lines, each with its end, but for those with one of these names."""
+    found = lines[: len(lines) - 2].split(b"\r\n") if lines else []
+    return b"".join([line + b"\r\n" for line in found if line.partition(b":")[0].lower() not in names])
+
+
 def is_legal(text: bytes) -> bool:
     """Whether lines, each with its end, hold no control character, CR and LF included, but HTAB."""
     return not text.replace(b"\r\n", b"").translate(None, _LEGAL)
 
 
 def read_trailers(text: bytes, max_fields: int) -> bytes:
-    """The trailer section that goes on, each line with its end. `text` ends with a line's end, or is empty.
+    """The trailer section that goes on; `text` is lines, each with its end.
 
     What belongs into the head cannot come later (RFC 9110, section 6.5.1): framing in it is a fault.
     """
-    if not is_legal(text):
-        raise MessageFault(BAD_REQUEST, "control character in a trailer")
     fields = Fields()
-    fields.read(text[: len(text) - 2].split(b"\r\n") if text else [], 0, max_fields)
+    fields.read(text, 0, len(text), max_fields)
     if fields.host is not None or fields.content_length >= 0 or fields.chunked:
         raise MessageFault(BAD_REQUEST, "field in a trailer that belongs into the head")
-    return b"".join([line + b"\r\n" for line in fields.lines])
+    return fields.kept()

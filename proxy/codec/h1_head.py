@@ -7,7 +7,7 @@ RFC 9112, sections 2 to 6. The target decides the authority: an absolute-form ta
 from __future__ import annotations
 
 from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, URI_TOO_LONG, VERSION_NOT_SUPPORTED, MessageFault
-from proxy.codec.h1_fields import TOKEN, Fields, is_legal
+from proxy.codec.h1_fields import CONTROL_CHARACTER, TOKEN, Fields, is_legal, without
 from proxy.codec.headers import HeaderBlock
 from proxy.codec.values import read_number
 
@@ -18,9 +18,13 @@ CHUNKED = 2
 UNTIL_CLOSE = 3
 
 MAX_LINE_BYTES = 32_768
+LINE_TOO_LONG = "first line too long"
+_VISIBLE = bytes(byte for byte in range(0x21, 256) if byte != 0x7F)
 _AUTHORITY = b"-._~!$&'()*+;=:%[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+_HOST = frozenset((b"host",))
+_CONTENT_LENGTH = frozenset((b"content-length",))
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
 
@@ -87,22 +91,36 @@ def check_bytes(text: bytes, max_bytes: int) -> None:
     line = text.find(b"\r\n", 0, MAX_LINE_BYTES + 2)
     if line < 0:
         if not is_legal(text[:MAX_LINE_BYTES].removesuffix(b"\r")):
-            raise MessageFault(BAD_REQUEST, "control character in a head")
+            raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
         if len(text) >= MAX_LINE_BYTES + 2:
-            raise MessageFault(URI_TOO_LONG, "first line too long")
+            raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
     elif not is_legal(text[:max_bytes].removesuffix(b"\r")):
-        raise MessageFault(BAD_REQUEST, "control character in a head")
+        raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
     elif len(text) > max_bytes:
         raise MessageFault(FIELDS_TOO_LARGE, "head too large")
 
 
 def read_request(raw: bytes, max_bytes: int, max_fields: int) -> RequestHead:
     """Read a whole head, its empty line included."""
-    check_bytes(raw, max_bytes)
-    lines = raw[: len(raw) - 4].split(b"\r\n")
-    method, target, minor = read_request_line(lines[0])
+    if len(raw) > max_bytes:
+        check_bytes(raw, max_bytes)
+    try:
+        return parse_request(raw, max_fields)
+    except MessageFault:
+        # What is said of a head must not depend on how much of it had come when it was first looked at.
+        check_bytes(raw, max_bytes)
+        raise
+
+
+def parse_request(raw: bytes, max_fields: int) -> RequestHead:
+    """The same, but of several faults it may find any."""
+    after = raw.find(b"\r\n") + 2
+    first = raw[: after - 2]
+    if after > MAX_LINE_BYTES + 2:
+        raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
+    method, target, minor = read_request_line(first)
     fields = Fields()
-    fields.read(lines, 1, max_fields)
+    fields.read(raw, after, len(raw) - 2, max_fields)
     if fields.chunked and minor == 0:
         raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")
     head = RequestHead()
@@ -116,7 +134,7 @@ def read_request(raw: bytes, max_bytes: int, max_fields: int) -> RequestHead:
     head.websocket = fields.wants_upgrade() and method == b"GET" and minor == 1 and head.framing == NO_BODY
     authority, path = split_target(method, target)
     head.block = make_route_block(method, choose_authority(authority, fields.host, minor), path)
-    head.encoded = encode_request(head, raw, lines[0], fields, authority is not None and not head.is_connect)
+    head.encoded = encode_request(head, raw, first, fields, authority is not None and not head.is_connect)
     return head
 
 
@@ -132,7 +150,7 @@ def read_request_line(line: bytes) -> tuple[bytes, bytes, int]:
         named = len(version) == 8 and version[:5] == b"HTTP/" and version[5:6].isdigit() and version[6:7] == b"."
         known = named and version[7:8].isdigit()
         raise MessageFault(VERSION_NOT_SUPPORTED if known else BAD_REQUEST, "unknown version")
-    if not target or b"\t" in target:
+    if not target or target.translate(None, _VISIBLE):
         raise MessageFault(BAD_REQUEST, "illegal request target")
     return method, target, _VERSIONS[version]
 
@@ -187,32 +205,45 @@ def encode_request(head: RequestHead, raw: bytes, first: bytes, fields: Fields, 
     if not rewritten and not fields.altered:
         return raw
     block = head.block
-    lines = [b"%b %b HTTP/1.1" % (block.method, block.path) if rewritten else first]
+    parts = [b"%b %b HTTP/1.1\r\n" % (block.method, block.path) if rewritten else first + b"\r\n"]
     if is_absolute or fields.host is None:
-        lines.append(b"host: " + block.authority)
-        lines += [line for line, name in zip(fields.lines, fields.names, strict=True) if name != b"host"]
+        parts.append(b"host: %b\r\n" % block.authority)
+        parts.append(without(fields.kept(), _HOST))
     else:
-        lines += fields.lines
+        parts += fields.parts
     if head.framing == CHUNKED:
-        lines.append(b"transfer-encoding: chunked")
+        parts.append(b"transfer-encoding: chunked\r\n")
     if fields.te_trailers:
-        lines.append(b"te: trailers")
-    options = [b"te"] if fields.te_trailers else []
+        parts.append(b"te: trailers\r\n")
     if head.websocket:
-        lines.append(b"upgrade: websocket")
-        options.append(b"upgrade")
-    if options:
-        lines.append(b"connection: " + b", ".join(options))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+        parts.append(b"upgrade: websocket\r\n")
+        parts.append(b"connection: te, upgrade\r\n" if fields.te_trailers else b"connection: upgrade\r\n")
+    elif fields.te_trailers:
+        parts.append(b"connection: te\r\n")
+    parts.append(b"\r\n")
+    return b"".join(parts)
 
 
 def read_response(raw: bytes, max_bytes: int, max_fields: int) -> ResponseHead:
     """Read a whole head, its empty line included; `framing` is that of an answer to anything but HEAD."""
-    check_bytes(raw, max_bytes)
-    lines = raw[: len(raw) - 4].split(b"\r\n")
-    status, minor = read_status_line(lines[0])
+    if len(raw) > max_bytes:
+        check_bytes(raw, max_bytes)
+    try:
+        return parse_response(raw, max_fields)
+    except MessageFault:
+        check_bytes(raw, max_bytes)
+        raise
+
+
+def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
+    """The same, but of several faults it may find any."""
+    after = raw.find(b"\r\n") + 2
+    first = raw[: after - 2]
+    if after > MAX_LINE_BYTES + 2:
+        raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
+    status, minor = read_status_line(first)
     fields = Fields()
-    fields.read(lines, 1, max_fields)
+    fields.read(raw, after, len(raw) - 2, max_fields)
     if fields.chunked and minor == 0:
         raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")
     head = ResponseHead()
@@ -231,7 +262,7 @@ def read_response(raw: bytes, max_bytes: int, max_fields: int) -> ResponseHead:
         head.framing = UNTIL_CLOSE
     else:
         head.framing = LENGTH if fields.content_length else NO_BODY
-    head.encoded = encode_response(head, raw, lines[0], fields, minor)
+    head.encoded = encode_response(head, raw, first, fields, minor)
     return head
 
 
@@ -241,6 +272,8 @@ def read_status_line(line: bytes) -> tuple[int, int]:
     status = read_number(line[9:12], 3, 3)
     if minor < 0 or line[8:9] != b" " or status < 100 or line[12:13] not in (b"", b" "):
         raise MessageFault(BAD_REQUEST, "illegal status line")
+    if not is_legal(line):
+        raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
     return status, minor
 
 
@@ -250,13 +283,7 @@ def encode_response(head: ResponseHead, raw: bytes, first: bytes, fields: Fields
     drop_length = has_length and (head.informational or head.status == _NO_CONTENT)
     if minor == 1 and not fields.altered and not drop_length:
         return raw[: len(raw) - 2]
-    lines = [b"HTTP/1.1" + first[8:]]
-    if drop_length:
-        # Not allowed there (RFC 9110, section 8.6), and misread by some.
-        lines += [line for line, name in zip(fields.lines, fields.names, strict=True) if name != b"content-length"]
-    else:
-        lines += fields.lines
-    if head.websocket:
-        lines.append(b"upgrade: websocket")
-        lines.append(b"connection: upgrade")
-    return b"\r\n".join(lines) + b"\r\n"
+    # A length is not allowed there (RFC 9110, section 8.6), and misread by some.
+    kept = without(fields.kept(), _CONTENT_LENGTH) if drop_length else fields.kept()
+    switch = b"upgrade: websocket\r\nconnection: upgrade\r\n" if head.websocket else b""
+    return b"HTTP/1.1%b\r\n%b%b" % (first[8:], kept, switch)

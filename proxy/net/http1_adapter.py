@@ -8,6 +8,7 @@ was only peeked at is read here.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -221,6 +222,14 @@ class Http1Adapter:
             transport.abort()
         else:
             asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
+
+    def is_stale(self) -> bool:
+        """Whether something has come on an idle connection that the loop has not told us yet: its end, most likely."""
+        if self.transport is None:
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""

@@ -6,7 +6,6 @@ has peeked at.
 
 from __future__ import annotations
 
-import asyncio
 from time import monotonic
 
 from proxy.codec.h1_connection import HEAD, TUNNEL
@@ -136,9 +135,3 @@ def watch(adapter: Http1Adapter, conn: Downstream, watched: Watched, now: float)
         watched.mark = mark
         watched.since_s = now
     return watched.since_s
-
-
-async def listen(listener: Http1Listener, host: str, port: int) -> asyncio.Server:
-    """Accept HTTP/1 and nothing else on a port; OSError where that fails."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(listener.make_adapter, host, port, backlog=1024)  # type: ignore[arg-type]

@@ -25,6 +25,10 @@ BACKLOG = 1024
 MAX_CONNECTIONS = 10_000
 # Of the process's descriptors, what is left for everything but clients.
 _RESERVED_PART = 0.25
+# A connection that has had a request is idle only after so long: the next one may be on its way.
+_RECENT_S = 10.0
+# A connection can be ended once it is made, which is a turn of the loop or two after it was accepted.
+_REFUSED_S = 0.01
 # How many go at once when there are too many: to look for them costs more than to end them.
 _EVICTED_PART = 0.05
 # A client that leaves all its windows shut for this long, with responses waiting, will not open them again.
@@ -86,19 +90,20 @@ class Listener:
             self._make_room()
         if len(self.adapters) >= self.max_connections:
             conn.fault = "too many connections"
-            # Once it is made, it can be ended.
-            asyncio.get_running_loop().call_later(0.0, adapter.abort)
+            asyncio.get_running_loop().call_later(_REFUSED_S, adapter.abort)
         self.adapters.add(adapter)
         return adapter
 
     def _make_room(self) -> None:
-        """End the connections without requests that have been idle for longest."""
+        """End the connections without requests that have been idle for longest; none that was used a moment ago."""
         idle = []
+        used_before_s = monotonic() - _RECENT_S
         for adapter in self.adapters:
             conn = adapter.conn
             assert isinstance(conn, Downstream)
-            if conn.open_streams == 0 and not conn.closed:
-                idle.append((max(conn.idle_since_s, conn.now), id(adapter), adapter))
+            since_s = max(conn.idle_since_s, conn.now)
+            if conn.open_streams == 0 and not conn.closed and (conn.last_peer_id == 0 or since_s < used_before_s):
+                idle.append((since_s, id(adapter), adapter))
         idle.sort()
         for _since_s, _id, adapter in idle[: max(1, int(self.max_connections * _EVICTED_PART))]:
             self.adapters.discard(adapter)

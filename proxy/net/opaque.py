@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from time import monotonic
 
+from proxy.codec.detect import NAMES
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer
@@ -26,6 +27,8 @@ from proxy.route.hints import Hints
 IDLE_TIMEOUT_S = 86_400.0
 # How often idle connections are looked for, and how exact the timeout is, as a part of it.
 _IDLE_PART = 16
+# The same for peers that are owed something and do not answer.
+_PROBE_PART = 4
 
 
 class OpaqueRelay:
@@ -63,6 +66,7 @@ class OpaqueRelay:
         self.connections: set[OpaqueConnection] = set()
         self.opening: set[OpaqueConnection] = set()
         self.next_idle_s = 0.0
+        self.next_probe_s = 0.0
 
     def begin(self, sock: socket.socket, way: Way, original: Address | None = None, is_silent: bool = False) -> None:
         """Serve an accepted socket, of which nothing has been read. `is_silent`: its client has said nothing yet."""
@@ -70,7 +74,7 @@ class OpaqueRelay:
         conn = OpaqueConnection(self, sock, way, original, is_silent)
         self.connections.add(conn)
         self.opening.add(conn)
-        conn.dial(monotonic())
+        conn.tick(monotonic())
 
     # ---- a connection's side
 
@@ -78,6 +82,10 @@ class OpaqueRelay:
         self.downstream_tcp.close(errno_name)
         self.connections.discard(conn)
         self.opening.discard(conn)
+
+    def reclaim(self, sock: socket.socket, original: Address | None, kind: int) -> None:
+        self.counts.detections.add(self.direction, NAMES[kind], "late")
+        self.reclaimed(sock, original, kind)
 
     def failed(self, reason: str) -> None:
         self.counts.failures.add(reason)
@@ -91,6 +99,10 @@ class OpaqueRelay:
         """To be called every tenth of a second or so."""
         for conn in list(self.opening):
             self._tend(conn, conn.tick, now)
+        if now >= self.next_probe_s:
+            self.next_probe_s = now + self.user_timeout_s / _PROBE_PART
+            for conn in list(self.connections):
+                self._tend(conn, conn.probe, now)
         if now >= self.next_idle_s:
             self.next_idle_s = now + self.idle_timeout_s / _IDLE_PART
             for conn in list(self.connections):

@@ -3,7 +3,7 @@
 An end of one direction is passed on as such, and the other goes on; a reset is passed on as a reset. Where silence made
 the connection opaque, its client's first word is still looked at, unless the server speaks before it.
 
-States are methods that the loop calls: `_connected`, then `_first` where the client was silent, then the two flows.
+One state after the other: a dial, then `_first` where the client was silent, then the two flows.
 Invariant: whatever happens, `_close` runs once; after it nothing of the connection is registered or open.
 """
 
@@ -11,37 +11,38 @@ from __future__ import annotations
 
 import errno
 import socket
-import struct
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, MORE, detect
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import describe_errno, tune_socket
+from proxy.net.adapter import describe_errno
+from proxy.net.opaque_dial import Dial
 from proxy.net.opaque_flow import Flow
+from proxy.net.opaque_socket import ask_kernel, be_patient, reset_at_close
 from proxy.relay.opaque import Address, Way
 from proxy.route.hints import DETECT_TIMEOUT_S
 
 if TYPE_CHECKING:
     from proxy.net.opaque import OpaqueRelay
 
-_RESET = struct.pack("ii", 1, 0)
-
 
 class OpaqueConnection:
-    """`downstream` is the client's accepted socket. `deadline_s` is when the present state is given up, 0 for never."""
+    """`downstream` is the client's accepted socket. `deadline_s` is when its first word must be complete; 0 is none."""
 
     __slots__ = (
         "active_s",
         "closed",
         "deadline_s",
+        "dialling",
         "downstream",
         "inward",
+        "is_owed",
         "is_silent",
         "moved",
         "original",
         "outward",
-        "reason",
+        "probed",
         "relay",
         "seen",
         "upstream",
@@ -62,86 +63,32 @@ class OpaqueConnection:
         self.upstream_tcp: TcpMetrics | None = None
         self.outward: Flow | None = None
         self.inward: Flow | None = None
-        self.deadline_s = now + way.failfast_s
-        self.reason = "no-endpoint"
+        self.dialling: Dial | None = Dial(relay, way, now, self._connected, self._refused)
+        self.deadline_s = 0.0
         self.closed = False
         self.seen = 0  # bytes of the first word at the last look
         self.moved = 0  # bytes at the last look
+        self.probed = 0
+        self.is_owed = False  # whether a peer had not acknowledged all at the last look
         self.active_s = now
+        be_patient(downstream)
 
-    # ---- connecting
-
-    def dial(self, now: float) -> None:
-        """Try the next address; where there is none yet, `tick` tries again until the deadline."""
-        address = self.way.next(now, self.relay.rng)
-        if address is None:
-            if now >= self.deadline_s:
-                self.refuse(self.reason)
-            return
-        if self.relay.is_forbidden(address):
-            self.way.abandoned(now)
-            self.refuse("loop")
-            return
-        try:
-            sock = self.upstream = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-        except OSError:
-            self.way.abandoned(now)
-            self.reason = "no-descriptor"
-            if now >= self.deadline_s:
-                self.refuse(self.reason)
-            return
-        sock.setblocking(False)
-        tune_socket(sock, self.relay.user_timeout_s)
-        self.deadline_s = now + self.way.connect_timeout_s
-        try:
-            number = sock.connect_ex(address)
-        except OSError as error:
-            number = error.errno or errno.EINVAL
-        if number in (0, errno.EINPROGRESS):
-            self.relay.loop.add_writer(sock.fileno(), self._connected)
-        else:
-            self._failed(number, now)
-
-    def _connected(self) -> None:
-        """The connect is over, one way or the other."""
-        assert self.upstream is not None
-        self.relay.loop.remove_writer(self.upstream.fileno())
-        number = self.upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        now = monotonic()
-        if number:
-            self._failed(number, now)
-            return
-        self.way.connected(now)
-        tcp = self.upstream_tcp = self.relay.upstream_tcp(self.way)
-        tcp.opened += 1
-        self.deadline_s = 0.0
-        self.active_s = now
-        self.relay.opening.discard(self)
-        self._begin(self.upstream, tcp)
-
-    def _failed(self, number: int, now: float) -> None:
-        assert self.upstream is not None
-        self.relay.loop.remove_writer(self.upstream.fileno())
-        self.upstream.close()
-        self.upstream = None
-        self.way.failed(now)
-        self.relay.connect_failed(errno.errorcode.get(number, str(number)))
-        self.deadline_s = now
-        self.reason = "connect-failed"
-        if self.way.may_retry():
-            self.dial(now)
-        else:
-            self.refuse(self.reason)
-
-    def refuse(self, reason: str) -> None:
+    def _refused(self, reason: str) -> None:
         """End it for the client, as a peer would that cannot be reached."""
+        self.dialling = None
         self.relay.failed(reason)
-        self._reset(self.downstream)
+        reset_at_close(self.downstream)
         self._close("ECONNREFUSED", "")
 
     # ---- moving
 
-    def _begin(self, upstream: socket.socket, tcp: TcpMetrics) -> None:
+    def _connected(self, upstream: socket.socket) -> None:
+        self.dialling = None
+        self.upstream = upstream
+        tcp = self.upstream_tcp = self.relay.upstream_tcp(self.way)
+        tcp.opened += 1
+        self.active_s = monotonic()
+        self.relay.opening.discard(self)
         shop, source = self.relay.shop, self.relay.downstream_tcp
         self.outward = Flow(shop, self.downstream, upstream, source, tcp, self)
         self.inward = Flow(shop, upstream, self.downstream, tcp, source, self)
@@ -207,7 +154,7 @@ class OpaqueConnection:
         self.seen = 1
         self._settle()
         self._close("", "", keeps_downstream=True)
-        self.relay.reclaimed(self.downstream, self.original, kind)
+        self.relay.reclaim(self.downstream, self.original, kind)
 
     # ---- ends
 
@@ -222,20 +169,14 @@ class OpaqueConnection:
         name = describe_errno(error)
         other = self.upstream if sock is self.downstream else self.downstream
         if other is not None:
-            self._reset(other)
+            reset_at_close(other)
         self._close(name, name)
-
-    def _reset(self, sock: socket.socket) -> None:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except OSError:
-            return
 
     def abort(self, errno_name: str) -> None:
         """End it for both at once, so that neither takes it for a whole conversation."""
         for sock in (self.downstream, self.upstream):
             if sock is not None:
-                self._reset(sock)
+                reset_at_close(sock)
         self._close(errno_name, errno_name)
 
     def _close(self, downstream_errno: str, upstream_errno: str, keeps_downstream: bool = False) -> None:
@@ -251,27 +192,23 @@ class OpaqueConnection:
         self.outward = self.inward = None  # they refer to us: without this only the garbage collector could free us
         if not keeps_downstream:
             self.downstream.close()
-        if self.upstream is not None:
-            loop.remove_writer(self.upstream.fileno())
+        if self.dialling is not None:
+            self.dialling.cancel()
+            self.dialling = None
+        if self.upstream is not None and self.upstream_tcp is not None:
             self.upstream.close()
-            if self.upstream_tcp is not None:
-                self.upstream_tcp.close(upstream_errno)
-                self.way.ended()
-            else:
-                self.way.abandoned(monotonic())
+            self.upstream_tcp.close(upstream_errno)
+            self.way.ended()
         self.relay.ended(self, downstream_errno)
 
     # ---- from time to time
 
     def tick(self, now: float) -> None:
-        """Called often while `deadline_s` counts: waiting for an endpoint, for a connect, for a first word."""
-        if self.upstream_tcp is not None:
-            if now >= self.deadline_s:
-                self._speak()
-        elif self.upstream is None:
-            self.dial(now)
+        """Called often while it is not settled who is spoken to, or what."""
+        if self.dialling is not None:
+            self.dialling.tick(now)
         elif now >= self.deadline_s:
-            self._failed(errno.ETIMEDOUT, now)
+            self._speak()
 
     def rest(self, now: float) -> None:
         """Called now and then: end what nobody uses."""
@@ -281,6 +218,21 @@ class OpaqueConnection:
             self.active_s = now
         elif now - self.active_s >= self.relay.idle_timeout_s and not self.deadline_s:
             self.abort("ETIMEDOUT")
+
+    def probe(self, now: float) -> None:
+        """Called every few seconds: end it where a peer has stopped to answer while it is owed something."""
+        total = self.total()
+        if total == self.probed and not self.is_owed:
+            return  # an idle one is the keepalive's business
+        self.probed = total
+        self.is_owed = False
+        for sock in (self.downstream, self.upstream):
+            if sock is not None and self.upstream_tcp is not None:
+                is_owed, is_dead = ask_kernel(sock, self.relay.user_timeout_s)
+                self.is_owed = self.is_owed or is_owed
+                if is_dead:
+                    self.broken(sock, TimeoutError(errno.ETIMEDOUT, "the peer does not answer"))
+                    return
 
     def total(self) -> int:
         """Bytes moved so far, both ways."""

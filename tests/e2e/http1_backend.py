@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
-import sys
 
 from aiohttp import WSMsgType, web
 
@@ -90,7 +88,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path = [
-        path for path in sys.path if os.path.realpath(path or ".") != os.path.dirname(os.path.realpath(__file__))
-    ]
     asyncio.run(main())

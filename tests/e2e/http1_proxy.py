@@ -16,6 +16,7 @@ import random
 import signal
 import sys
 from time import monotonic
+from typing import Any
 
 import uvloop
 
@@ -29,7 +30,7 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
-from proxy.net.http1_listener import Http1Listener, listen
+from proxy.net.http1_listener import Http1Listener
 from proxy.net.http1_pool import Http1Pool
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
@@ -58,9 +59,11 @@ async def run(arguments: argparse.Namespace) -> None:
     listener = Http1Listener(relay, memo, buffer, tcp, arguments.idle_timeout_s)
     targets = [Endpoint(*parse_address(text)) for text in arguments.to.split(",")]
     replace_endpoints(cluster, targets, pool.dial, 1.0, now)
-    server = await listen(listener, *parse_address(arguments.listen))
+    loop = asyncio.get_running_loop()
+    accept: Any = listener.make_adapter
+    server = await loop.create_server(accept, *parse_address(arguments.listen), backlog=1024)
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     gc.freeze()
     clock = asyncio.create_task(sweep(relay, listener, pool))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import uvloop
@@ -15,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.tcp.sidecar import Sidecar
 from proxy.relay.opaque import Address
 from proxy.route.hints import Expectation
-from tests.e2e.processes import HOST, eventually
+from tests.e2e.processes import HOST, ROOT, eventually
+from tests.requirement import require
 
 T = TypeVar("T")
 TIMEOUT_S = 30.0
@@ -31,6 +36,7 @@ class OpaqueStage:
         original: Address | None = None,
         expectation: Expectation | None = None,
         detect_timeout_s: float = 10.0,
+        user_timeout_s: float = 20.0,
         has_uvloop: bool = True,
         host: str = HOST,
     ) -> None:
@@ -39,7 +45,7 @@ class OpaqueStage:
         self._thread.start()
 
         async def start() -> Sidecar:
-            sidecar = Sidecar(endpoints, original, expectation, detect_timeout_s)
+            sidecar = Sidecar(endpoints, original, expectation, detect_timeout_s, user_timeout_s)
             sidecar.listen(host, 0)
             self._sweep = asyncio.create_task(sidecar.sweep())
             return sidecar
@@ -170,3 +176,15 @@ def unused_address() -> Address:
     with socket.create_server((HOST, 0)) as sock:
         address: Address = sock.getsockname()[:2]
         return address
+
+
+def run_in_namespace(script: str, *arguments: str) -> list[str]:
+    """Run a script of this folder in a network namespace of its own; the lines that it prints."""
+    require("iptables", "iptables is missing: apt-get install iptables")
+    require("unshare", "unshare is missing: apt-get install util-linux")
+    require(os.geteuid() == 0, "a network namespace takes root")
+    argv = ["unshare", "--net", sys.executable, str(Path(__file__).with_name(script)), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()

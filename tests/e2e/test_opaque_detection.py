@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from proxy.codec.detect import HTTP1, HTTP2, MORE, OPAQUE, TLS
 from proxy.net.accept import parse_original
 from proxy.route.hints import Expectation
-from tests.e2e.opaque_stage import OpaqueStage, Server, echo, read_exactly, read_to_end
-from tests.e2e.processes import ROOT, Process, eventually
-from tests.requirement import require
+from tests.e2e.opaque_stage import OpaqueStage, Server, echo, read_exactly, read_to_end, run_in_namespace
+from tests.e2e.processes import Process, eventually
 from tests.unit.proxy.codec.hellos import make_hello
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -135,6 +131,7 @@ def test_http_that_comes_late_is_still_http(has_uvloop: bool, dribbles: bool) ->
             client.sendall(REQUEST[5 * dribbles :])
             assert client.recv(100) == b"http1"
         assert decided(stage) == (HTTP1, "late")
+        assert stage.metric("gossamer_detections_total{protocol=http1,reason=late}") == 1
         stage.wait_idle()
         assert len(stage.sidecar.hints) == 0
         assert server.errors == []
@@ -269,15 +266,8 @@ def test_original_destinations_of_both_families() -> None:
 
 def test_the_kernel_s_word_on_original_destinations() -> None:
     """Real rules, in a network namespace: redirected connections of both families, and some that came to us."""
-    require("iptables", "iptables is missing: apt-get install iptables")
-    require("unshare", "unshare is missing: apt-get install util-linux")
-    require(os.geteuid() == 0, "a network namespace takes root")
-    script = str(Path(__file__).with_name("opaque_redirected.py"))
-    argv = ["unshare", "--net", sys.executable, script]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    found = {tuple(line["wanted"]): line["original"] for line in map(json.loads, done.stdout.splitlines())}
+    lines = run_in_namespace("opaque_redirected.py")
+    found = {tuple(line["wanted"]): line["original"] for line in map(json.loads, lines)}
     assert found == {
         ("10.1.2.3", 80): ["10.1.2.3", 80],
         ("fd00::5", 443): ["fd00::5", 443],

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+
+from tests.fuzz.h1_parsers import parse_h1_requests, parse_h1_responses
+from tests.fuzz.parsers import read_seeds
 from tests.playbook.h1_stage import Stage
 from tests.playbook.mutation import mutate
 from tests.properties.test_h1_properties import FRAGMENTS, GOOD_REQUESTS, cut, requests_in, responses_in
@@ -28,6 +34,12 @@ UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websock
 def invent(parts: list[bytes], rng: random.Random) -> bytes:
     data = b"".join(rng.choice(parts if rng.random() < 0.7 else FRAGMENTS) for _ in range(rng.randint(1, 5)))
     return mutate(data, rng) if data and rng.random() < 0.6 else data
+
+
+@pytest.mark.parametrize(("parse", "name"), [(parse_h1_requests, "h1_requests"), (parse_h1_responses, "h1_responses")])
+def test_seeds(parse: Callable[[bytes], Any], name: str) -> None:
+    seeds = read_seeds(name)
+    assert len({repr(parse(seed)) for seed in seeds}) > len(seeds) // 2
 
 
 def test_readers() -> None:

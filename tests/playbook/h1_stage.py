@@ -59,6 +59,11 @@ class Wire:
         self.sent = b""
         self.reading = True
         self.shut = False
+        # The peer's end has come, but nobody has been told yet.
+        self.stale = False
+
+    def is_stale(self) -> bool:
+        return self.stale
 
     def send(self, *pieces: bytes) -> None:
         for piece in pieces:

@@ -86,6 +86,18 @@ def test_a_post_is_not_sent_again(stage: Stage) -> None:
     assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 0
 
 
+def test_a_post_does_not_go_where_the_end_has_come_already(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    up.stale = True
+    client.send(POST)
+    assert up.shut
+    assert up.take() == b""
+    assert stage.ups[1].take() == POST
+    stage.ups[1].send(OK)
+    assert client.take() == OK
+
+
 def test_nothing_is_sent_a_third_time(stage: Stage) -> None:
     client = stage.client()
     up = warm(stage, client)

@@ -128,6 +128,7 @@ class Play:
 
     def pull(self) -> None:
         before = {type_url: dict(held) for type_url, held in self.client.held.items()}
+        self.client.now = self.now
         replies = self.client.pull()
         types = [reply.type_url for reply in self.client.unacked]
         assert len(types) == len(set(types)), "more than one unacknowledged response of a type"

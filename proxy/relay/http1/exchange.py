@@ -124,7 +124,9 @@ class Exchange:
             self._wait_for_endpoint(now)
             return
         link: Link = endpoint.link
-        conn = None if self.needs_fresh else link.take()
+        conn = None
+        if not self.needs_fresh:
+            conn = link.take() if self.head.idempotent else link.take_sure()
         endpoint.begin(now)
         self.endpoint = endpoint
         self.begun_s = now

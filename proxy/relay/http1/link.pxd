@@ -15,6 +15,8 @@ cdef class Link:
     cdef public list idle
 
     cpdef Http1Client take(self)
+    @cython.locals(conn=Http1Client)
+    cpdef Http1Client take_sure(self)
     cpdef bint park(self, exchange) except -1
     cdef _dial_more(self)
     cpdef attach(self, Http1Client conn, double now)

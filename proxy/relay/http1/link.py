@@ -65,6 +65,15 @@ class Link:
         """A connection that is free."""
         return self.idle.pop() if self.idle else None
 
+    def take_sure(self) -> Http1Client | None:
+        """The same for a request that could not be sent again: not one that the endpoint has closed a moment ago."""
+        while self.idle:
+            conn = self.idle.pop()
+            if not conn.io.is_stale():
+                return conn
+            conn.close()
+        return None
+
     def park(self, exchange: Any) -> bool:
         """Wait for a connection; False where too many wait already."""
         if len(self.waiting) >= MAX_WAITING:

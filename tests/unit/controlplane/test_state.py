@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
+from envoy.config.core.v3.base_pb2 import Node
 
 from controlplane.discovery.stream import Stream
 from controlplane.graph.graph import Graph
@@ -23,7 +24,7 @@ from controlplane.model.objects import (
 )
 from controlplane.model.snapshot import Change, Relist
 from controlplane.state import WITHHELD_S, State
-from controlplane.translate.resource import EDS
+from controlplane.translate.resource import EDS, RDS
 from tests.unit.controlplane.discovery.table import DeltaClient
 
 SERVICE = Service("demo", "voting", headless=True, ports=(ServicePort("grpc", 8080),))
@@ -180,3 +181,28 @@ async def test_scratch_is_the_same_as_before(played: Played) -> None:
     assert isinstance(played.state.graph, Graph)
     played.state._start_over()
     assert played.state.mesh == before
+
+
+async def test_what_is_due_now_does_not_wait_for_what_was_put_off(played: Played) -> None:
+    """Envoys of three namespaces have their routes looked up one after the other, and a large answer waits for long."""
+    played.start(make_pod("a", 1), make_pod("b", 2), uids=("a",))
+    await played.until_hosts("10.0.0.1")
+    exchange = played.state.exchange
+    exchange.interests.bytes_per_s = 1e-3
+    sidecar = DeltaClient(exchange)
+    sidecar.send(EDS, [TARGET])
+    sidecar.settle()
+    for uids in (("a", "b"), ("b",)):
+        played.state.take([Change(SLICES, ("demo", "voting-1"), make_slice(*uids))])
+        await played.until_hosts(*[f"10.0.0.{i + 1}" for i, _ in enumerate(uids)])
+    assert exchange.next_release is not None
+    envoys = [DeltaClient(exchange, Node(id=f"envoy.{name}", user_agent_name="envoy")) for name in "abc"]
+    for envoy in envoys:
+        envoy.send(RDS, ["outbound"])
+        envoy.settle()
+    played.woken.clear()
+    played.state.take([Change(SERVICES, ("demo", "more"), replace(SERVICE, name="more"))])
+    async with asyncio.timeout(20):
+        while not {envoy.stream for envoy in envoys} <= set(played.woken):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.005)
+    assert sidecar.stream not in played.woken

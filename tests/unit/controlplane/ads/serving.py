@@ -34,6 +34,7 @@ class Serving:
         self.exchange = Exchange(self.table, bounds, bytes_per_s=1e12)
         self.pushes: list[Push] = []
         self.server = AdsServer(self.exchange, self.pushes.append, Random(1), settings or ServerSettings())
+        self.unsent = self.server.unsent
         self.port = 0
 
     def announce(self, *keys: str) -> None:

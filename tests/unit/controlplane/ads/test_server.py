@@ -164,9 +164,9 @@ async def test_a_client_that_does_not_read_ends_too() -> None:
         await serving.until(lambda: any(EDS in stream.subscriptions for stream in serving.exchange.streams))
         await asyncio.sleep(0.1)
         serving.server.refuse("stale")
-        await serving.until_streams(0)
-        assert serving.exchange.interests.follows == 0
+        await serving.until(lambda: serving.exchange.interests.follows == 0)
         lazy.call.cancel()
+        await serving.until_streams(0)
 
 
 async def test_a_stale_replica_closes_and_comes_back() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import Node
@@ -96,10 +97,11 @@ class Client:
     replies: list[Reply] = field(default_factory=list)
     unacked: list[Reply] = field(default_factory=list)
     introduced: bool = False
+    now: float = inf
 
     def pull(self) -> list[Reply]:
         """Take what the server has to say."""
-        pushes = self.stream.take()
+        pushes = self.stream.take(self.now)
         fresh = [self.read(push) for push in pushes]
         self.replies += fresh
         self.unacked += fresh
@@ -128,8 +130,8 @@ class Client:
 
 
 class DeltaClient(Client):
-    def __init__(self, exchange: Exchange, node: Node = SIDECAR_NODE) -> None:
-        super().__init__(exchange, exchange.open_delta(), node)
+    def __init__(self, exchange: Exchange, node: Node = SIDECAR_NODE, address: str = "") -> None:
+        super().__init__(exchange, exchange.open_delta(address), node)
 
     def send(
         self,
@@ -170,8 +172,8 @@ class DeltaClient(Client):
 
 
 class SotwClient(Client):
-    def __init__(self, exchange: Exchange, node: Node = SIDECAR_NODE) -> None:
-        super().__init__(exchange, exchange.open_sotw(), node)
+    def __init__(self, exchange: Exchange, node: Node = SIDECAR_NODE, address: str = "") -> None:
+        super().__init__(exchange, exchange.open_sotw(address), node)
         self.asked: dict[str, list[str]] = {}
         self.nonces: dict[str, str] = {}
         self.versions: dict[str, str] = {}

@@ -305,10 +305,15 @@ def test_endpoints_do_not_go_again_to_others(exchange: Exchange, table: Table) -
     assert [(reply.type_url, reply.names) for reply in client.settle()] == [(CDS, ["a"])]
 
 
-def test_an_unknown_type_has_no_resources(exchange: Exchange) -> None:
-    client = DeltaClient(exchange)
-    client.send("type.googleapis.com/unknown", ["x"])
-    assert said(client) == [("type.googleapis.com/unknown", [], ["x"])]
+def test_of_an_unknown_type_nothing_is_kept_and_the_answer_is_empty(exchange: Exchange) -> None:
+    client, unknown = DeltaClient(exchange), "type.googleapis.com/unknown"
+    client.send(unknown, ["x"] * 3)
+    assert [(reply.type_url, reply.names) for reply in client.settle()] == [(unknown, [])]
+    assert client.pull() == []
+    client.send(unknown, ["y"])
+    assert said(client) == [(unknown, [], [])]
+    assert exchange.interests.follows == 0
+    assert client.stream.subscriptions[unknown].names == set()
 
 
 def test_a_large_answer_is_cut(table: Table) -> None:
@@ -384,7 +389,7 @@ def test_of_a_client_s_account_of_itself_little_is_kept(exchange: Exchange) -> N
     assert stream.node is not None
     assert stream.node.ByteSize() < 1000
     assert (stream.view.kind, stream.view.namespace) == ("envoy", "shop")
-    assert len(stream.name) == 400
+    assert len(stream.name) == 200
 
 
 def test_refusals_of_a_hostile_client_fill_no_log(exchange: Exchange) -> None:

@@ -227,3 +227,71 @@ def test_too_many_names_are_refused(table: Table) -> None:
 def test_what_is_no_request_is_refused(exchange: Exchange) -> None:
     with pytest.raises(Refusal, match="DiscoveryRequest"):
         exchange.open_sotw().receive(b"\xff\xff\xff")
+
+
+def test_what_is_asked_for_again_while_a_response_is_in_flight_is_sent_again(exchange: Exchange) -> None:
+    """A request that crosses a response is not heeded; the client has forgotten what it gave up in it."""
+    client = SotwClient(exchange)
+    client.send(EDS, ["a", "b"])
+    client.settle()
+    exchange.announce(["a"], 1.0)
+    client.send(EDS, ["a", "b", "c"])
+    (crossed,) = client.pull()
+    client.send(EDS, ["b", "c"], nonce="0")
+    client.asked[EDS] = ["a", "b", "c"]
+    client.ack(crossed)
+    assert said(client) == [(EDS, ["a"])]
+
+
+def test_a_name_given_in_a_request_that_is_not_heeded_ends_the_wildcard_all_the_same(exchange: Exchange) -> None:
+    client = SotwClient(exchange)
+    client.send(CDS)
+    first = client.pull()[0]
+    client.send(CDS, ["a"], nonce="0")
+    client.asked[CDS] = []
+    client.ack(first)
+    assert [reply.names for reply in client.settle()] == [[]]
+
+
+def test_of_an_unknown_type_nothing_is_kept_and_each_question_is_answered_once(exchange: Exchange) -> None:
+    client, unknown = SotwClient(exchange), "type.googleapis.com/unknown"
+    client.send(unknown, ["x"])
+    assert [reply.names for reply in client.settle()] == [[]]
+    assert client.pull() == []
+    client.send(unknown, ["x", "y"])
+    assert [reply.names for reply in client.settle()] == [[]]
+    assert exchange.interests.follows == 0
+
+
+def test_whole_answers_go_no_faster_than_their_size_allows_and_endpoints_do_not_wait(table: Table) -> None:
+    exchange = Exchange(table, bytes_per_s=100.0)
+    client = SotwClient(exchange, ENVOY_NODE)
+    client.now = 1.0
+    client.send(CDS)
+    client.send(EDS, ["a"])
+    client.send(RDS, ["a"])
+    client.settle()
+    exchange.announce([table.put(CDS, "a", "2"), table.put(EDS, "a", "2"), table.put(RDS, "a", "2")], 1.0)
+    assert said(client) == [(EDS, ["a"])], "clusters wait, and with them the routes that may lead to new ones"
+    due = client.stream.next_take(1.0)
+    assert due is not None
+    assert due > 1.0
+    client.now = due
+    assert [reply.type_url for reply in client.settle()] == [CDS, RDS, EDS]
+    assert client.held[CDS]["a"] == table.resources[CDS, "a"].version
+    exchange.announce([table.remove(CDS, "b")], due)
+    assert client.pull() == [], "nor does what is gone go sooner"
+    client.now = client.stream.next_take(due) or 0.0
+    assert said(client) == [(CDS, ["a"])]
+
+
+def test_a_cluster_without_endpoints_of_ours_is_not_waited_for(exchange: Exchange, table: Table) -> None:
+    """As of type LOGICAL_DNS: Envoy never asks for its endpoints."""
+    table.put(CDS, "external", "1")
+    client = SotwClient(exchange, ENVOY_NODE)
+    client.send(CDS)
+    client.settle()
+    client.send(EDS, ["a", "b"])
+    client.settle()
+    assert client.stream._warming == set()
+    assert not client.stream.has_news

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controlplane.graph.mesh import Endpoint, Mesh, Target, Workload
+from controlplane.translate.domains import Domains
 
 WEB = Workload("shop", "deployment", "web", "web", True)
 
@@ -28,3 +29,9 @@ def mesh(
 
 def without_endpoints(item: Target) -> Target:
     return replace(item, endpoints=())
+
+
+def domains(item: Mesh, namespace: str) -> dict[str, tuple[str, ...]]:
+    """The domains of each target, as the clients of a namespace are told them."""
+    found = Domains(item)
+    return {name: owned for name, owned in (found.common | found.of(namespace)).items() if owned}

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from controlplane.graph import names
 from controlplane.graph.mesh import Mesh
-from controlplane.translate.domains import domains
-from tests.unit.controlplane.translate.samples import mesh, target
+from tests.unit.controlplane.translate.samples import domains, mesh, target
 
 # Labels that make names collide: a namespace or a Service may be called `svc`.
 LABELS = st.sampled_from(["a", "b", "svc", "cluster", "local"])
@@ -17,7 +16,7 @@ HOSTS = st.lists(LABELS, min_size=2, max_size=3).map(".".join)
 TARGETS = st.lists(st.builds("{}.svc.cluster.local:{}".format, HOSTS, st.sampled_from([80, 81])), max_size=12)
 
 
-def owner(found: dict[str, list[str]], domain: str) -> str | None:
+def owner(found: dict[str, tuple[str, ...]], domain: str) -> str | None:
     return next((name for name, owned in found.items() if domain in owned), None)
 
 
@@ -25,7 +24,7 @@ def test_all_names_of_a_service() -> None:
     name = "web.shop.svc.cluster.local:80"
     found = domains(mesh(target(name), addresses={"10.96.0.1:80": name}), "shop")
     hosts = ["10.96.0.1", "web", "web.shop", "web.shop.svc", "web.shop.svc.cluster.local"]
-    assert found == {name: sorted(hosts + [f"{host}:80" for host in hosts])}
+    assert found == {name: tuple(sorted(hosts + [f"{host}:80" for host in hosts]))}
 
 
 def test_a_short_name_is_the_one_of_the_namespace() -> None:
@@ -71,3 +70,21 @@ def test_no_domain_occurs_twice_and_each_means_what_a_named_subscription_would(
                 meant = names.resolve(item, domain, namespace)
                 assert meant is not None
                 assert meant.name == name
+
+
+@given(TARGETS, LABELS)
+def test_a_namespace_differs_only_where_it_says_so(canonical: list[str], namespace: str) -> None:
+    """What is worked out once and patched is what a search path tried from its beginning finds for each name."""
+    item = mesh(*(target(name) for name in canonical))
+    found = domains(item, namespace)
+    search = [f".{namespace}.svc.cluster.local", ".svc.cluster.local", ".cluster.local", ""]
+    hosts = {name.rpartition(":")[0] for name in item.targets}
+    expected: dict[str, str] = {}
+    for suffix in search:
+        for host in hosts:
+            if host.endswith(suffix):
+                expected.setdefault(host.removesuffix(suffix), host)
+    for name, host in expected.items():
+        for port in ("80", "81"):
+            meant = f"{host}:{port}"
+            assert owner(found, f"{name}:{port}") == (meant if meant in item.targets else None)

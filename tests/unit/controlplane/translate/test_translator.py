@@ -185,3 +185,19 @@ def test_what_is_gone_is_not_kept() -> None:
         got(catalog, CDS, name)
     catalog.update(Mesh(), [WEB_80, API_80, "10.0.0.1"])
     assert catalog.kept == {"hosts": 0, "resources": 0}
+
+
+def test_namespaces_that_clients_make_up_share_the_routes_of_none() -> None:
+    catalog = translator()
+    made = {id(catalog.get(RDS, "outbound", View(ENVOY, f"made-up-{number}"))) for number in range(100)}
+    assert len(made) == 1
+    assert catalog.get(RDS, "outbound", View(ENVOY)) == catalog.get(RDS, "outbound", View(ENVOY, "made-up-1"))
+    assert catalog.kept["resources"] == 1
+    assert catalog.get(RDS, "outbound", ENVOY_IN_SHOP) != catalog.get(RDS, "outbound", View(ENVOY))
+
+
+def test_a_namespace_counts_as_soon_as_there_is_a_service_in_it() -> None:
+    catalog = translator(Mesh())
+    assert "web:80" not in str(as_dict(got(catalog, RDS, "outbound", ENVOY_IN_SHOP)))
+    catalog.update(MESH, [WEB_80, API_80])
+    assert "web:80" in str(as_dict(got(catalog, RDS, "outbound", ENVOY_IN_SHOP)))

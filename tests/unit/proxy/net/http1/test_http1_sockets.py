@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
-from proxy.net.http1_listener import HEAD_TIMEOUT_S, Http1Listener, listen
+from proxy.net.http1_listener import HEAD_TIMEOUT_S, Http1Listener
 from proxy.net.http1_pool import Http1Pool
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
@@ -47,15 +48,16 @@ class Sidecar:
     """Listener, pool and cluster, before one server."""
 
     def __init__(self) -> None:
-        now = monotonic()
         self.registry = Registry()
-        self.cluster = Cluster("test", Balancer(), 3.0, now)
-        self.relay = Relay(lambda authority, path: (self.cluster, 0.0), lambda: 0.5, OutboundTally(self.registry))
         self.tcp = self.registry.tcp((("peer", "src"),))
         self.tcp_up = self.registry.tcp((("peer", "dst"),))
+        now = monotonic()
+        self.cluster = Cluster("test", Balancer(), 3.0, now)
+        self.relay = Relay(lambda authority, path: (self.cluster, 0.0), lambda: 0.5, OutboundTally(self.registry))
         memo, buffer = HeadMemo(), ReadBuffer()
         self.pool = Http1Pool(self.relay, memo, buffer, self.tcp_up, 20.0)
         self.listener = Http1Listener(self.relay, memo, buffer, self.tcp, 60.0)
+        self.accept: Any = self.listener.make_adapter
         self.servers: list[asyncio.Server] = []
         self.writers: list[asyncio.StreamWriter] = []
         self.port = 0
@@ -64,7 +66,7 @@ class Sidecar:
         if not backend_port:
             backend_port = await self.serve(serve, 0)
         replace_endpoints(self.cluster, [Endpoint(HOST, backend_port)], self.pool.dial, 1.0, monotonic())
-        server = await listen(self.listener, HOST, 0)
+        server = await asyncio.get_running_loop().create_server(self.accept, HOST, 0)
         self.servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
 
@@ -142,7 +144,7 @@ async def test_a_socket_that_was_accepted_and_peeked_at(sidecar: Sidecar) -> Non
         sock.setblocking(False)
         await until(lambda: len(sock.recv(100, socket.MSG_PEEK)) == len(GET))
         loop = asyncio.get_running_loop()
-        await loop.connect_accepted_socket(sidecar.listener.make_adapter, sock)  # type: ignore[arg-type]
+        await loop.connect_accepted_socket(sidecar.accept, sock)
         assert await reader.readexactly(len(OK)) == OK
 
 
@@ -294,3 +296,27 @@ async def test_large_answers_to_pipelined_requests(sidecar: Sidecar) -> None:
     for _ in range(30):
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(len(body)) == body
+
+
+async def test_a_post_that_comes_with_the_end_of_an_idle_connection(sidecar: Sidecar) -> None:
+    """Both are there when the loop wakes up, and the POST is read first."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server((HOST, 0)) as server:
+        server.setblocking(False)
+        await sidecar.start(backend_port=server.getsockname()[1])
+        reader, writer = await sidecar.connect()
+        writer.write(GET)
+        first, _ = await loop.sock_accept(server)
+        await loop.sock_recv(first, 1_000)
+        await loop.sock_sendall(first, OK)
+        assert await reader.readexactly(len(OK)) == OK
+        (adapter,) = sidecar.listener.adapters
+        post = GET.replace(b"GET", b"POST")
+        first.close()
+        adapter.get_buffer(-1)[: len(post)] = post
+        adapter.buffer_updated(len(post))
+        second, _ = await loop.sock_accept(server)
+        assert await loop.sock_recv(second, 1_000) == post
+        await loop.sock_sendall(second, OK)
+        assert await reader.readexactly(len(OK)) == OK
+        second.close()
