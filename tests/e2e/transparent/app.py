@@ -1,22 +1,25 @@
-"""An application that knows of no mesh, run in a pod: `-m tests.e2e.transparent.app NAME`; prints when it serves.
+"""An application that knows of no mesh, run in a pod: `-m tests.e2e.transparent.app NAME CERTIFICATE KEY`.
 
-HTTP/1 and WebSocket on 8080, gRPC on 9000, raw TCP that echoes on 7000, and on 2525 one whose server speaks first;
-on all addresses of IPv4 and IPv6. Each says its name. SIGTERM ends it.
+HTTP/1 and WebSocket on 8080, gRPC on 9000, raw TCP that echoes on 7000, the same over TLS on 8443, and SMTP, whose
+server speaks first, on 2525; on all addresses of IPv4 and IPv6. Each says its name. Prints a line when it serves;
+SIGTERM ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import sys
 from typing import Any
 
 import grpc
 from aiohttp import WSMsgType, web
+from aiosmtpd.smtp import SMTP
 
 from tests.e2e.backend import OPTIONS, Context
 
-HTTP, GRPC, ECHO, BANNER = 8080, 9000, 7000, 2525
+HTTP, GRPC, ECHO, TLS, MAIL = 8080, 9000, 7000, 8443, 2525
 
 
 def make_web(name: str) -> web.Application:
@@ -47,7 +50,14 @@ def make_grpc(name: str) -> Any:
     return grpc.method_handlers_generic_handler("e2e.Echo", {"unary": handler})
 
 
-async def serve(name: str) -> None:
+class Mailbox:
+    """Takes every mail."""
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        return "250 taken"
+
+
+async def serve(name: str, certificate: str, key: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
@@ -58,12 +68,6 @@ async def serve(name: str) -> None:
         writer.write(name.encode())
         writer.close()
 
-    async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"220 {name} ready\r\n".encode())
-        while line := await reader.readline():
-            writer.write(b"250 " + line)
-        writer.close()
-
     runner = web.AppRunner(make_web(name), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, port=HTTP).start()
@@ -71,7 +75,13 @@ async def serve(name: str) -> None:
     server.add_generic_rpc_handlers((make_grpc(name),))
     server.add_insecure_port(f"[::]:{GRPC}")
     await server.start()
-    servers = [await asyncio.start_server(echo, None, ECHO), await asyncio.start_server(banner, None, BANNER)]
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    servers = [
+        await asyncio.start_server(echo, None, ECHO),
+        await asyncio.start_server(echo, None, TLS, ssl=tls),
+        await asyncio.get_running_loop().create_server(lambda: SMTP(Mailbox(), hostname=name), None, MAIL),
+    ]
     print("serving", flush=True)
     await stop.wait()
     for listening in servers:
@@ -81,4 +91,4 @@ async def serve(name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run(serve(*sys.argv[1:]))

@@ -12,8 +12,13 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from mesh.contract import ADMIN_PORT, PROXY_UID
 from tests.e2e import controlplane_process, proxy_process
@@ -22,7 +27,7 @@ from tests.e2e.transparent import app
 from tests.netns.network import GATEWAYS, Network, Pod
 
 WEB = {4: "10.96.0.10", 6: "fd96::10"}
-PORTS = {"http": app.HTTP, "grpc": app.GRPC, "echo": app.ECHO, "banner": app.BANNER}
+PORTS = {"http": app.HTTP, "grpc": app.GRPC, "echo": app.ECHO, "tls": app.TLS, "mail": app.MAIL}
 MESH = [sys.executable, "-c", controlplane_process.PROGRAM]
 
 
@@ -67,19 +72,17 @@ class Scene:
             for process in (one.application, one.sidecar):
                 if process is not None and process.running():
                     process.signal(signal.SIGTERM)
-        texts = []
-        for one in self.meshed.values():
-            code = one.sidecar.wait()
-            texts.append((code, one.sidecar.stderr))
-        self.stack.close()
-        for code, text in texts:
-            assert code == 0, text
-            for sign in (*proxy_process.ESCAPED, "bug:"):
-                assert sign not in text, text
+        try:
+            for one in self.meshed.values():
+                assert one.sidecar.wait() == 0, one.sidecar.stderr
+                self.check(one.sidecar)
+        finally:
+            self.stack.close()
 
     def _build(self) -> None:
         pods = {name: self.network.add_pod(name) for name in ("one", "two", "client")}
         self.outside = self.network.add_pod("outside", {4: "192.0.2.10", 6: "2001:db8::10"})
+        self.certificate, self.key = write_certificate(self.folder)
         self.write_manifests([pods["one"], pods["two"]])
         for port in PORTS.values():
             self.network.add_service(WEB, port, [pods["one"], pods["two"]], port)
@@ -94,7 +97,8 @@ class Scene:
         self.client = self.meshed["client"].pod
 
     def start_application(self, pod: Pod) -> Process:
-        application = pod.start([sys.executable, "-m", "tests.e2e.transparent.app", pod.name])
+        files = [str(self.certificate), str(self.key)]
+        application = pod.start([sys.executable, "-m", "tests.e2e.transparent.app", pod.name, *files])
         self.stack.enter_context(application)
         assert application.read_line() == "serving", application.stderr
         return application
@@ -103,9 +107,30 @@ class Scene:
         """What the injector makes of a pod: rules first, then the sidecar as its own user."""
         pod.run([*MESH, "proxy", "init"], check=True)
         place = ["--control-plane", f"{GATEWAYS[4]}:4150", "--namespace", "shop", "--admin", f"{HOST}:{ADMIN_PORT}"]
-        sidecar = pod.start([*proxy_process.command(), "--intercept", *place], PROXY_UID, PROXY_UID)
+        command = ["env", "GOSSAMER_DRAIN_DELAY=1s", *proxy_process.command(), "--intercept", *place]
+        sidecar = pod.start(command, PROXY_UID, PROXY_UID)
         self.stack.enter_context(sidecar)
         self.meshed[pod.name] = Meshed(pod, sidecar, application)
+
+    def restart(self, name: str) -> None:
+        """What Kubernetes makes of a pod that is replaced: out of the endpoints, the hook, SIGTERM, and a new one."""
+        one = self.meshed[name]
+        others = [other.pod for other in self.meshed.values() if other.application is not None and other is not one]
+        self.write_manifests(others)
+        hook = run(one.pod, [*MESH, "proxy", "drain"])
+        assert hook.returncode == 0, hook.stderr
+        assert one.application is not None
+        for process in (one.application, one.sidecar):
+            process.signal(signal.SIGTERM)
+            assert process.wait(30) == 0, process.stderr
+        self.check(one.sidecar)
+        self.add_sidecar(one.pod, self.start_application(one.pod))
+        eventually(self.meshed[name].is_ready, f"the sidecar of {name}")
+        self.write_manifests([*others, one.pod])
+
+    def check(self, sidecar: Process) -> None:
+        for sign in (*proxy_process.ESCAPED, "bug:"):
+            assert sign not in sidecar.stderr, sidecar.stderr
 
     def write_manifests(self, pods: list[Pod]) -> None:
         """All in one file, put in place at once."""
@@ -171,3 +196,22 @@ def run(pod: Pod, argv: list[str]) -> subprocess.CompletedProcess[str]:
         code = process.wait(60)
         assert process.popen.stdout is not None
         return subprocess.CompletedProcess(argv, code, process.popen.stdout.read().decode(), process.stderr)
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Of `web`, signed by itself: who trusts it trusts nobody in between."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "web")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("web")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "web.crt", folder / "web.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
+    return certificate, private

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 
 import pytest
 
 from tests.e2e.processes import eventually
-from tests.e2e.transparent.app import BANNER, ECHO, GRPC, HTTP
+from tests.e2e.transparent.app import ECHO, GRPC, HTTP, MAIL, TLS
 from tests.e2e.transparent.scene import WEB, Scene, ask, call, run
 from tests.requirement import require
 
@@ -48,12 +49,25 @@ def test_raw_tcp_to_a_service(scene: Scene, version: int) -> None:
     assert answers == BOTH
 
 
-def test_a_server_that_speaks_first(scene: Scene) -> None:
-    with scene.client.connect((WEB[4], BANNER)) as sock:
-        greeting = sock.recv(100)
-        assert greeting.startswith(b"220 ")
-        sock.sendall(b"HELO x\r\n")
-        assert sock.recv(100) == b"250 HELO x\r\n"
+def test_mail_whose_server_speaks_first(scene: Scene) -> None:
+    program = """
+import smtplib, sys
+with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), timeout=30) as client:
+    client.sendmail("me@shop", ["you@shop"], "Subject: hello")
+    print("sent")
+"""
+    done = run(scene.client, [sys.executable, "-c", program, WEB[4], str(MAIL)])
+    assert done.stdout == "sent\n", done.stderr
+    assert scene.meshed["client"].metric('gossamer_detections_total{direction="outbound",protocol="opaque"') > 0
+
+
+def test_tls_is_untouched_inside(scene: Scene, version: int) -> None:
+    """The certificate that the client sees is the server's own."""
+    trusting = ssl.create_default_context(cafile=str(scene.certificate))
+    with trusting.wrap_socket(scene.client.connect((WEB[version], TLS)), server_hostname="web") as sock:
+        sock.sendall(b"hello")
+        assert sock.recv(100) == b"hello"
+    assert scene.meshed["client"].metric('gossamer_detections_total{direction="outbound",protocol="tls"') > 0
 
 
 def test_a_pod_s_own_address_is_that_pod(scene: Scene, version: int) -> None:
