@@ -183,6 +183,7 @@ class Interception:
 
     def listen(self, hosts: tuple[str, ...], port: int, reuse_port: bool) -> list[Address]:
         """OSError where none of the hosts, which are IP addresses, can be listened on: a pod may have no IPv6."""
+        self.listener.bound_connections()
         found, errors = [], []
         for host in hosts:
             try:

@@ -64,7 +64,7 @@ class Listener:
 
     async def listen(self, host: str, port: int, reuse_port: bool) -> list[tuple[str, int]]:
         """Bind and accept; OSError where that fails. Returns the addresses."""
-        self.max_connections = min(MAX_CONNECTIONS, int(raise_descriptors() * (1.0 - _RESERVED_PART)))
+        self.bound_connections()
         loop = asyncio.get_running_loop()
         accept: Any = self.make_adapter
         self.server = await loop.create_server(accept, host, port, backlog=BACKLOG, reuse_port=reuse_port or None)
@@ -80,6 +80,10 @@ class Listener:
         self.user_timeout_s = user_timeout_s
         for sock in self.server.sockets if self.server is not None else ():
             tune_socket(sock, user_timeout_s)
+
+    def bound_connections(self) -> None:
+        """Before anybody is accepted, here or elsewhere."""
+        self.max_connections = min(MAX_CONNECTIONS, int(raise_descriptors() * (1.0 - _RESERVED_PART)))
 
     def make_adapter(self, relay: Relay | None = None) -> Adapter:
         """For a connection that was accepted here, or elsewhere with a relay of its own."""

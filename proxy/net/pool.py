@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from time import monotonic
 
 from proxy.codec.constants import ENHANCE_YOUR_CALM
@@ -21,6 +22,8 @@ from proxy.relay.upstream import Upstream
 from proxy.route.model import join_host_port
 
 _SWEEP_S = 1.0
+# So many dials are under way at a time: those of a Service with a thousand pods would hold up the traffic.
+MAX_DIALS = 64
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
@@ -40,6 +43,7 @@ class Pool:
         self.adapters: set[Adapter] = set()
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.queue: deque[Link] = deque()
         self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def dial(self, link: Link) -> None:
@@ -53,10 +57,17 @@ class Pool:
     def _begin(self, link: Link) -> None:
         if link.removed:
             link.dialling = False
-            return
-        task = self.loop.create_task(self._connect(link))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        elif len(self.tasks) >= MAX_DIALS:
+            self.queue.append(link)
+        else:
+            task = self.loop.create_task(self._connect(link))
+            self.tasks.add(task)
+            task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        while self.queue and len(self.tasks) < MAX_DIALS:
+            self._begin(self.queue.popleft())
 
     async def _connect(self, link: Link) -> None:
         host, port = link.endpoint.address
@@ -127,6 +138,7 @@ class Pool:
 
     def close(self) -> None:
         """End everything at once."""
+        self.queue.clear()
         self.sweeping.cancel()
         for task in self.tasks:
             task.cancel()

@@ -1,0 +1,46 @@
+"""Dialling many endpoints at once: a few at a time, and all of them in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from proxy.balance.endpoint import Endpoint
+from proxy.balance.p2c import Balancer
+from proxy.codec.limits import Limits
+from proxy.metrics.registry import Registry
+from proxy.net.adapter import ReadBuffer
+from proxy.net.pool import MAX_DIALS, Pool
+from proxy.outbound import OutboundTally
+from proxy.relay.cluster import Cluster
+from proxy.relay.link import Link
+from proxy.relay.relay import Relay
+
+
+async def test_dials_wait_their_turn() -> None:
+    accepted = 0
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal accepted
+        accepted += 1
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    registry = Registry()
+    relay = Relay(lambda authority, path: (None, 0.0), random.random, OutboundTally(registry))
+    pool = Pool(relay, Limits(), ReadBuffer(), registry.tcp((("direction", "outbound"),)), 20.0)
+    cluster = Cluster("many", Balancer(), 3.0, 0.0)
+    links = [Link(cluster, Endpoint(("127.0.0.1", port)), pool.dial) for _ in range(3 * MAX_DIALS)]
+    for link in links:
+        link.dial_more()
+    most = 0
+    async with asyncio.timeout(30):
+        while accepted < len(links):
+            most = max(most, len(pool.tasks))
+            await asyncio.sleep(0)
+    assert most == MAX_DIALS
+    pool.close()
+    server.close()
+    await asyncio.sleep(0.05)
