@@ -221,11 +221,14 @@ class Adapter:
         self.abort()
 
 
-def tune_socket(sock: socket.socket, user_timeout_s: float) -> None:
+def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
     """No Nagle; and a peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2).
 
-    What a listening socket is told, those that it accepts inherit, without a socket object for each.
+    What a listening socket is told, those that it accepts inherit, without a socket object for each. None is what a
+    transport has that was closed at once.
     """
+    if sock is None:
+        return
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
