@@ -34,19 +34,21 @@ def test_grpc_to_a_service_is_balanced_request_by_request(scene: Scene, version:
 
 
 def test_http_1_to_a_service_is_balanced_request_by_request(scene: Scene, version: int) -> None:
-    answers = {ask(scene.client, WEB[version], HTTP, f"/{number}")[1] for number in range(40)}
-    assert answers == BOTH
+    def answers() -> set[str]:
+        return {ask(scene.client, WEB[version], HTTP, f"/{number}")[1] for number in range(40)}
+
+    eventually(lambda: answers() == BOTH, "answers of both", 60)
 
 
 def test_raw_tcp_to_a_service(scene: Scene, version: int) -> None:
-    answers = set()
-    for _ in range(20):
+    def talk() -> str:
         with scene.client.connect((WEB[version], ECHO)) as sock:
             sock.sendall(b"\x00hello")
             assert sock.recv(100) == b"\x00hello"
             sock.shutdown(1)
-            answers.add(sock.recv(100).decode())
-    assert answers == BOTH
+            return sock.recv(100).decode()
+
+    eventually(lambda: {talk() for _ in range(20)} == BOTH, "answers of both", 60)
 
 
 def test_mail_whose_server_speaks_first(scene: Scene) -> None:
