@@ -6,6 +6,7 @@ One call is one line, whatever clients and objects put into it: what is no print
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
@@ -39,6 +40,7 @@ def is_of_use(record: logging.LogRecord) -> bool:
 
 def take_over_logging() -> None:
     """The process is ours: all that is logged in it comes out as our lines; of libraries, warnings and worse."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's C core writes past all of this
     handler = _Handler()
     handler.addFilter(is_of_use)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, format="%(message)s")

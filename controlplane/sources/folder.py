@@ -9,6 +9,7 @@ Of an object that is written twice the first counts, in the order of file names.
 
 from __future__ import annotations
 
+import difflib
 import os
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from controlplane.model.snapshot import KINDS, Change, Relist
 from controlplane.sources.directory import Bounds, Stamp, TooMuch, Unsettled, read_file, scan
 from controlplane.sources.inventory import name
 from controlplane.sources.manifest import Document, ManifestError, parse
+from controlplane.sources.misfits import find_misfits
 
 MAX_PROBLEMS = 100
 UNREST_S = 1.0
@@ -55,6 +57,7 @@ class Folder:
         self._manifests: dict[str, Manifest] = {}
         self._outage = ""
         self._doubles: list[str] = []
+        self._misfits: list[str] = []
 
     def load(self) -> None:
         """Read everything as it is now; OSError or TooMuch if the directory cannot be read."""
@@ -148,6 +151,7 @@ class Folder:
                     )
                 else:
                     objects[place], owners[place] = item, file
+        self._misfits = find_misfits(objects.values())
         changed = [place for place in {*objects, *self.objects} if objects.get(place) != self.objects.get(place)]
         before, self.objects = self.objects, objects
         for kind, key in changed:
@@ -159,6 +163,7 @@ class Folder:
         found = [self._outage] if self._outage else []
         found += [problem for file in sorted(self._manifests) for problem in self._manifests[file].problems]
         found += self._doubles
+        found += self._misfits
         if not self.objects and not found:
             found.append(f"no objects in {self.path}: put Services and EndpointSlices there, as *.yaml or *.json")
         more = [f"{len(found) - MAX_PROBLEMS} more"] if len(found) > MAX_PROBLEMS else []
@@ -210,7 +215,11 @@ def _explain_kind(document: Document, version: str, kind: str) -> str:
         return "an object needs apiVersion and kind"
     if kind == "EndpointSlice" and version.startswith(_SLICES_GROUP):
         return f"EndpointSlices of {version[:40]} are not read; write them as discovery.k8s.io/v1"
-    return ""
+    if (version, kind) == ("v1", "Endpoints"):
+        return "Endpoints are not read; write them as an EndpointSlice of discovery.k8s.io/v1"
+    known = [name for _, name in KINDS_BY_NAME]
+    near = difflib.get_close_matches(kind, known, 1, 0.8) if kind not in known else []
+    return f"it is of kind {kind[:40]}; did you mean {near[0]}?" if near else ""
 
 
 def _title(place: Place) -> str:

@@ -21,7 +21,7 @@ metadata:
   name: voting-1
   labels: {kubernetes.io/service-name: voting}
 addressType: IPv4
-ports: [{name: grpc, port: 8001}]
+ports: [{port: 8001}]
 endpoints:
 - addresses: [127.0.0.1]
 """
