@@ -79,6 +79,14 @@ fuzz: install  ## ten million inputs through the parsers, compiled against sourc
 bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-http1
+bench-http1: tools install  ## CPU of HTTP/1 with wrk, against nginx, Envoy and HAProxy
+	$(BIN)/python -m benchmarks.http1 $(ARGS)
+
+.PHONY: bench-tcp
+bench-tcp: tools install  ## CPU of raw TCP, bulk and small, against Envoy and HAProxy
+	$(BIN)/python -m benchmarks.tcp $(ARGS)
+
 .PHONY: bench-scale
 bench-scale: tools install  ## the control plane with 1,000 sidecars and 10,000 endpoints, on a real kube-apiserver
 	@bash tests/cluster/build.sh >/dev/null

@@ -14,6 +14,7 @@ need h2load nghttp2-client
 need nghttpx nghttp2-proxy
 need haproxy haproxy
 need nginx nginx
+need wrk wrk
 need containerd containerd
 need runc runc
 need iptables iptables

@@ -10,8 +10,10 @@ from typing import Any
 
 from proxy.codec.h1_connection import HEAD, NOTHING, OPEN_BODY, TUNNEL, Http1Connection
 from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
-from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE, RequestHead, ResponseHead
+from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_request import RequestHead
+from proxy.codec.h1_response import ResponseHead
 
 _HEAD, _NOTHING, _OPEN_BODY, _TUNNEL = HEAD, NOTHING, OPEN_BODY, TUNNEL
 _NO_BODY, _UNTIL_CLOSE = NO_BODY, UNTIL_CLOSE

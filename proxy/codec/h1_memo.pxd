@@ -1,6 +1,8 @@
 cimport cython
 
-from proxy.codec.h1_head cimport RequestHead, ResponseHead, check_bytes, read_request, read_response
+from proxy.codec.h1_head cimport check_bytes
+from proxy.codec.h1_request cimport RequestHead, read_request
+from proxy.codec.h1_response cimport ResponseHead, read_response
 from proxy.codec.limits cimport Limits
 
 @cython.final

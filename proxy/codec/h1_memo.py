@@ -7,7 +7,9 @@ use comes over from there. So a stranger who makes each head a new one costs the
 
 from __future__ import annotations
 
-from proxy.codec.h1_head import RequestHead, ResponseHead, check_bytes, read_request, read_response
+from proxy.codec.h1_head import check_bytes
+from proxy.codec.h1_request import RequestHead, read_request
+from proxy.codec.h1_response import ResponseHead, read_response
 from proxy.codec.limits import DEFAULT_LIMITS, Limits
 
 GENERATION_BYTES = 131_072

@@ -1,7 +1,8 @@
 cimport cython
 
 from proxy.codec.h1_connection cimport Http1Connection
-from proxy.codec.h1_head cimport RequestHead, ResponseHead
+from proxy.codec.h1_request cimport RequestHead
+from proxy.codec.h1_response cimport ResponseHead
 
 cdef int _HEAD, _NOTHING, _NO_BODY, _CHUNKED, _UNTIL_CLOSE, _BAD_REQUEST
 cdef tuple _KEEP

@@ -9,8 +9,10 @@ from typing import Any
 
 from proxy.codec.h1_connection import HEAD, NOTHING, Http1Connection
 from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
-from proxy.codec.h1_head import CHUNKED, NO_BODY, UNTIL_CLOSE, RequestHead, ResponseHead
+from proxy.codec.h1_head import CHUNKED, NO_BODY, UNTIL_CLOSE
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_request import RequestHead
+from proxy.codec.h1_response import ResponseHead
 
 _HEAD, _NOTHING, _BAD_REQUEST = HEAD, NOTHING, BAD_REQUEST
 _NO_BODY, _CHUNKED, _UNTIL_CLOSE = NO_BODY, CHUNKED, UNTIL_CLOSE

@@ -1,6 +1,6 @@
 cimport cython
 
-from proxy.codec.h1_head cimport RequestHead
+from proxy.codec.h1_request cimport RequestHead
 from proxy.codec.h1_server cimport Http1Server
 from proxy.relay.http1.exchange cimport Exchange
 from proxy.relay.relay cimport Relay

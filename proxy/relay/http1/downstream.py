@@ -5,8 +5,8 @@ Owns what concerns the client as a whole: its faults, its end, and draining it (
 
 from __future__ import annotations
 
-from proxy.codec.h1_head import RequestHead
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_server import Http1Server
 from proxy.relay.failure import REQUEST_TIMEOUT, Failure
 from proxy.relay.http1.answer import encode_answer, failure_of_status

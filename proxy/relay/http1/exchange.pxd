@@ -2,7 +2,8 @@ cimport cython
 
 from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.h1_client cimport Http1Client
-from proxy.codec.h1_head cimport RequestHead, ResponseHead
+from proxy.codec.h1_request cimport RequestHead
+from proxy.codec.h1_response cimport ResponseHead
 from proxy.codec.h1_server cimport Http1Server
 from proxy.metrics.handles cimport HttpMetrics
 from proxy.relay.cluster cimport Cluster

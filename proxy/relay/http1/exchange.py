@@ -13,7 +13,8 @@ from typing import Any
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.outcome import ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS
 from proxy.codec.h1_client import Http1Client
-from proxy.codec.h1_head import RequestHead, ResponseHead
+from proxy.codec.h1_request import RequestHead
+from proxy.codec.h1_response import ResponseHead
 from proxy.codec.h1_server import Http1Server
 from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import MAX_WAITING, Cluster

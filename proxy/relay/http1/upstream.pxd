@@ -1,7 +1,7 @@
 cimport cython
 
 from proxy.codec.h1_client cimport Http1Client
-from proxy.codec.h1_head cimport ResponseHead
+from proxy.codec.h1_response cimport ResponseHead
 from proxy.relay.http1.exchange cimport Exchange
 from proxy.relay.http1.link cimport Link
 from proxy.relay.relay cimport Relay

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proxy.codec.h1_client import Http1Client
-from proxy.codec.h1_head import ResponseHead
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_response import ResponseHead
 from proxy.relay.failure import BAD_RESPONSE, UPSTREAM_LOST
 from proxy.relay.http1.exchange import Exchange
 from proxy.relay.http1.link import Link

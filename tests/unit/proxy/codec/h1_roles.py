@@ -6,8 +6,9 @@ from typing import Any
 
 from proxy.codec.h1_client import Http1Client
 from proxy.codec.h1_connection import Http1Connection
-from proxy.codec.h1_head import RequestHead, ResponseHead
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_request import RequestHead
+from proxy.codec.h1_response import ResponseHead
 from proxy.codec.h1_server import Http1Server
 
 Event = tuple[Any, ...]
