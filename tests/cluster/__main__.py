@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ exec nsenter --target={pid} --net --mount -- env --chdir="$PWD" KUBECONFIG={kube
 USAGE = """Clients and `mesh` commands run inside its network, where its names resolve:
   {folder}/enter kubectl get pods --all-namespaces
   {folder}/enter kubectl apply -f tests/cluster/manifests/backend.yaml
+  {folder}/enter mesh controlplane --source kubernetes
 which is short for
   nsenter --target={pid} --net --mount -- env KUBECONFIG={kubeconfig} kubectl get pods --all-namespaces
 Logs of its parts: {folder}/*.log. `make cluster-down` removes every trace."""
@@ -30,7 +32,8 @@ def start() -> None:
         return
     print("Starting a one-node Kubernetes (15 seconds) ...", flush=True)
     node = Node(is_kept=True).__enter__()  # and never leave it
-    place = {"pid": node.namespaces.pid, "kubeconfig": node.kubeconfig, "folder": node.folder, "path": search_path()}
+    path = f"{Path(sys.executable).parent}:{search_path()}"  # where `mesh` is
+    place = {"pid": node.namespaces.pid, "kubeconfig": node.kubeconfig, "folder": node.folder, "path": path}
     enter = node.folder / "enter"
     enter.write_text(ENTER.format_map(place))
     enter.chmod(0o755)
