@@ -128,6 +128,17 @@ class Scene:
         eventually(self.meshed[name].is_ready, f"the sidecar of {name}")
         self.write_manifests([*others, one.pod])
 
+    def wait_traffic(self) -> None:
+        """Until requests of the client's reach all that there is again."""
+        backends = [one for one in self.meshed.values() if one.application is not None]
+        name = 'request_total{direction="inbound"'
+        before = [one.metric(name) for one in backends]
+
+        def has_more() -> bool:
+            return all(one.metric(name) > count + 50 for one, count in zip(backends, before, strict=True))
+
+        eventually(has_more, "requests at all backends", 60)
+
     def check(self, sidecar: Process) -> None:
         for sign in (*proxy_process.ESCAPED, "bug:"):
             assert sign not in sidecar.stderr, sidecar.stderr
