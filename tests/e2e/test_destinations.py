@@ -106,6 +106,14 @@ async def test_an_unknown_authority(backends: list[GrpcBackend]) -> None:
             assert await answered(channel) == "a"
 
 
+async def reaches(channel: Channel, names: set[str]) -> None:
+    """Until each has answered; one whose first answer was slow by chance is asked less for some seconds."""
+    seen: set[str] = set()
+    async with asyncio.timeout(60):
+        while seen != names:
+            seen.add(await ask(channel))
+
+
 async def answered(channel: Channel) -> str:
     """Ask until there is an answer."""
     while True:
@@ -195,8 +203,7 @@ async def test_with_our_control_plane(tmp_path: Path, backends: list[GrpcBackend
         async with sidecar(control_plane.port, "--namespace", "demo") as proxy:
             for authority in ("voting:8080", "voting.demo:8080", "voting.demo.svc.cluster.local:8080"):
                 async with call_as(proxy, authority) as channel:
-                    await ask(channel)
-                    assert {await ask(channel) for _ in range(100)} == {"a", "b", "c"}
+                    await reaches(channel, {"a", "b", "c"})
             assert await metric(proxy, "gossamer_endpoint_ready") == [1.0] * 3
             text = (await asyncio.to_thread(proxy.admin_request, "/metrics"))[1]
             pods = set(re.findall(r'request_total{.*dst_namespace="demo".*dst_pod="([^"]*)"', text))
