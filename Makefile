@@ -69,7 +69,10 @@ test: tools lint  ## everything, as CI runs it
 	@bash tests/tools/build.sh >/dev/null || echo "the tests that use the Go tools are skipped (under CI they fail)" >&2
 	@bash tests/cluster/build.sh >/dev/null || echo "the tests that use Kubernetes are skipped (under CI they fail)" >&2
 	$(BIN)/python -m pytest --durations=15 tests
-	GOSSAMER_PURE=1 $(BIN)/python -m pytest $(wildcard tests/unit tests/properties tests/playbook tests/simulator)
+	@echo "once more as plain Python: tests/unit beside tests/properties, playbook and simulator"
+	@GOSSAMER_PURE=1 $(BIN)/python -m pytest tests/unit >$(STAMPS)/plain.log 2>&1 & unit=$$!; failed=0; \
+	GOSSAMER_PURE=1 $(BIN)/python -m pytest tests/properties tests/playbook tests/simulator || failed=1; \
+	wait $$unit || failed=1; tail -n 40 $(STAMPS)/plain.log; exit $$failed
 
 .PHONY: fuzz
 fuzz: install  ## ten million inputs through the parsers, compiled against source (nightly; ARGS="--inputs N")
