@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
 
@@ -83,6 +82,8 @@ def explain_rest(parser: argparse.ArgumentParser, rest: list[str]) -> str:
     """What may have been meant by what nobody knows."""
     if not rest[0].startswith("-"):
         return f"unrecognized: {' '.join(rest)} (endpoints are separated by a comma without a space)"
+    import difflib  # who makes no mistake does not pay for it
+
     option = rest[0].partition("=")[0]
     known = [name for action in parser._actions for name in action.option_strings]
     near = difflib.get_close_matches(option, known, 1)

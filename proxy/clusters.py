@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import random
 from time import monotonic
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from proxy.balance.endpoint import Endpoint
@@ -22,10 +23,12 @@ from proxy.balance.p2c import Balancer
 from proxy.metrics.state import EndpointState
 from proxy.net.names import Names, is_address
 from proxy.relay.cluster import Cluster
-from proxy.relay.http1 import link as http1_link
 from proxy.relay.link import Carrier, Link
-from proxy.relay.opaque import OpaqueCluster
 from proxy.route import model
+
+if TYPE_CHECKING:
+    from proxy.relay.http1 import link as http1_link
+    from proxy.relay.opaque import OpaqueCluster
 
 # Of a larger cluster each sidecar uses so many, others than its neighbours do.
 MAX_ENDPOINTS = 1_000
@@ -43,11 +46,11 @@ class Clusters:
         self,
         dial: Callable[[Link], None],
         changed: Callable[[], None],
-        dial_http1: Callable[[http1_link.Link], None] | None = None,
         ahead: bool = True,
     ) -> None:
         self.dial = dial
-        self.dial_http1 = dial_http1
+        # Of whoever serves HTTP/1.
+        self.dial_http1: Callable[[http1_link.Link], None] | None = None
         self.changed = changed
         self.ahead = ahead
         self.by_name: dict[str, Cluster] = {}
@@ -131,6 +134,8 @@ class Clusters:
     def opaque(self, name: str) -> OpaqueCluster:
         cluster = self.opaque_by_name.get(name)
         if cluster is None:
+            from proxy.relay.opaque import OpaqueCluster  # as HTTP/1, only where connections are led here
+
             wish = self.wishes[name]
             cluster = OpaqueCluster(name, wish.connect_timeout_s, wish.failfast_timeout_s)
             self.opaque_by_name[name] = cluster
@@ -156,6 +161,8 @@ class Clusters:
     def _fill_http1(
         self, cluster: Cluster, addresses: tuple[model.Endpoint, ...], connect_timeout_s: float, now: float
     ) -> None:
+        from proxy.relay.http1 import link as http1_link
+
         assert self.dial_http1 is not None
         http1_link.replace_endpoints(cluster, addresses, self.dial_http1, connect_timeout_s, now)
 

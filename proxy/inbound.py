@@ -11,7 +11,7 @@ import random
 from time import monotonic
 
 from proxy.balance.endpoint import Endpoint
-from proxy.interception import Interception
+from proxy.interception import Interception, no_route
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import HttpMetrics
 from proxy.metrics.labels import Labels
@@ -20,7 +20,7 @@ from proxy.net.log import log_bug
 from proxy.originals import Direct
 from proxy.relay.relay import TICK_S
 from proxy.route import model
-from proxy.traffic import DirectionTally, Traffic, no_route
+from proxy.traffic import DirectionTally, Traffic
 
 _SWEEP_S = 1.0
 
@@ -52,9 +52,7 @@ class Inbound:
             "inbound", settings, registry, rng, InboundTally(registry), no_route, self._changed, ahead=False
         )
         policy = Direct(self.traffic.clusters)
-        self.interception: Interception = self.traffic.intercept(
-            policy, own_ports, counts, settings.upstream_user_timeout_s
-        )
+        self.interception: Interception = self.traffic.intercept(policy, own_ports, counts, settings)
 
     def _changed(self) -> None:
         """There are no names here to be resolved."""

@@ -22,15 +22,16 @@ from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.accept import Acceptor
 from proxy.net.adapter import ReadBuffer
+from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import Http1Listener
+from proxy.net.http1_pool import Http1Pool
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
 from proxy.net.opaque import OpaqueRelay
 from proxy.net.peek import Decision, Detector
-from proxy.net.poll import Watcher
+from proxy.net.poll import make_watcher
 from proxy.originals import Address, Policy
 from proxy.relay.cluster import Cluster
-from proxy.relay.opaque import Way
 from proxy.relay.relay import Relay, Tally
 from proxy.route import model
 from proxy.route.hints import Expectation, Hints
@@ -40,6 +41,7 @@ from proxy.route.hints import Expectation, Hints
 _SILENCE_S = 1.0
 # A destination that nobody has had a connection for in so long is forgotten.
 _UNUSED_S = 60.0
+_DRAIN_TICK_S = 0.05
 
 
 class Scope:
@@ -55,7 +57,7 @@ class Scope:
 
 
 class Interception:
-    """`listener` and `http1` serve HTTP in this direction; `own_ports` are those that this proxy listens on."""
+    """`listener` serves HTTP/2 in this direction; `own_ports` are those that this proxy listens on."""
 
     def __init__(
         self,
@@ -63,22 +65,27 @@ class Interception:
         policy: Policy,
         clusters: Clusters,
         listener: Listener,
-        http1: Http1Listener,
         tally: Tally,
         limits: Limits,
         counts: ConnectionCounts,
-        watcher: Watcher,
         buffer: ReadBuffer,
         tcp: TcpMetrics,
-        upstream_tcp: Callable[[Way], TcpMetrics],
+        upstream_tcp: TcpMetrics,
         own_ports: frozenset[int],
-        user_timeout_s: float,
+        settings: model.Settings,
     ) -> None:
         self.direction = direction
         self.policy = policy
         self.clusters = clusters
         self.listener = listener
-        self.http1 = http1
+        user_timeout_s = settings.upstream_user_timeout_s
+        self.http1_relay = Relay(no_route, random.random, tally)
+        self.memo = HeadMemo(limits)
+        self.http1_pool = Http1Pool(self.http1_relay, self.memo, buffer, upstream_tcp, user_timeout_s)
+        self.http1 = Http1Listener(
+            self.http1_relay, self.memo, buffer, tcp, settings.idle_timeout_s, settings.max_connection_age_s
+        )
+        clusters.dial_http1 = self.http1_pool.dial
         self.tally = tally
         self.limits = limits
         self.counts = counts
@@ -87,6 +94,7 @@ class Interception:
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         hints = Hints()
+        watcher = make_watcher(self.loop)
         self.opaque = OpaqueRelay(
             watcher,
             direction,
@@ -95,7 +103,7 @@ class Interception:
             hints,
             random.random,
             tcp,
-            upstream_tcp,
+            lambda way: upstream_tcp,
             self._is_own,
             self._reclaimed,
             user_timeout_s,
@@ -154,7 +162,7 @@ class Interception:
         if scope is None:
             http2 = Relay(self._router(original, self.clusters.http2), random.random, self.tally)
             http1 = Relay(self._router(original, self.clusters.http1), random.random, self.tally)
-            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1.relay.flushes
+            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1_relay.flushes
             scope = self.scopes[original] = Scope(http2, http1, HeadMemo(self.limits), monotonic())
         return scope
 
@@ -168,6 +176,7 @@ class Interception:
         return route
 
     def forget_decisions(self) -> None:
+        self.http1_relay.forget_decisions()
         for scope in self.scopes.values():
             scope.http2.forget_decisions()
             scope.http1.forget_decisions()
@@ -175,7 +184,10 @@ class Interception:
     def configure(self, settings: model.Settings, limits: Limits) -> None:
         self.limits = limits
         self.acceptor.configure(settings.upstream_user_timeout_s)
-        self.opaque.user_timeout_s = settings.upstream_user_timeout_s
+        self.opaque.user_timeout_s = self.http1_pool.user_timeout_s = settings.upstream_user_timeout_s
+        self.http1.idle_timeout_s = settings.idle_timeout_s
+        self.http1.max_age_s = settings.max_connection_age_s
+        self.memo.configure(limits)
         for scope in self.scopes.values():
             scope.memo.configure(limits)
 
@@ -196,6 +208,7 @@ class Interception:
 
     def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
+        self.http1_relay.sweep(now)
         for scope in self.scopes.values():
             scope.http2.sweep(now)
             scope.http1.sweep(now)
@@ -203,7 +216,9 @@ class Interception:
         self.opaque.sweep(now)
 
     def sweep(self, now: float) -> None:
-        """Every second or so: forget the destinations that nobody uses."""
+        """Every second or so: timeouts of connections; forget the destinations that nobody uses."""
+        self.http1.sweep(now)
+        self.http1_pool.sweep(now)
         adapters: list[Any] = [*self.listener.adapters, *self.http1.adapters]
         used = {id(adapter.conn.relay) for adapter in adapters}
         for original, scope in list(self.scopes.items()):
@@ -214,12 +229,40 @@ class Interception:
                 for form in self.policy.release(original):
                     form.serve(now)
 
+    def flush(self) -> None:
+        flush_http1(self.http1_relay.flushes)
+
     def count(self) -> int:
-        return len(self.detector) + len(self.opaque.connections)
+        return len(self.detector) + len(self.opaque.connections) + len(self.http1.adapters)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Listen no more, and wait for raw connections to end; those of HTTP are their listeners'."""
+        """Listen no more, and wait for connections to end; those of HTTP/2 are their listener's."""
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(self._drain_http1(timeout_s)), group.create_task(self._drain_raw(timeout_s))]
+        return all(part.result() for part in parts)
+
+    async def _drain_raw(self, timeout_s: float) -> bool:
         await self.acceptor.close()
         ended = await self.opaque.drain(timeout_s)
         self.detector.close()
         return ended
+
+    async def _drain_http1(self, timeout_s: float) -> bool:
+        deadline_s = monotonic() + timeout_s
+        self.http1.drain(monotonic())
+        while self.http1.adapters and monotonic() < deadline_s:
+            await asyncio.sleep(_DRAIN_TICK_S)
+            self.http1.sweep(monotonic())
+        has_ended = not self.http1.adapters
+        self.http1.abort_all()
+        return has_ended
+
+    def close(self) -> None:
+        """End everything at once."""
+        self.http1_pool.close()
+        self.opaque.close()
+
+
+def no_route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+    """All that is served here belongs to a scope, which has routes of its own."""
+    return None, 0.0

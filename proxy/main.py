@@ -20,9 +20,7 @@ from proxy.arguments import parse
 from proxy.codec import connection
 from proxy.config import from_arguments, load, without_clusters
 from proxy.errors import ConfigError, ListenError
-from proxy.inbound import Inbound
 from proxy.life import Door, Drain, Life, read_life
-from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
 from proxy.net.descriptors import watch_descriptors
@@ -33,6 +31,7 @@ from proxy.workers import run_workers
 
 if TYPE_CHECKING:
     from proxy.admin.health import ApplicationHealth
+    from proxy.inbound import Inbound
     from proxy.membership import Member, Membership
 
 _WATCH_S = 1.0
@@ -108,6 +107,9 @@ class Proxy:
 
     def _intercept(self, rng: random.Random) -> None:
         """Serve what `mesh proxy init` leads here."""
+        from proxy.inbound import Inbound  # with HTTP/1 and raw TCP: others do not pay for them
+        from proxy.metrics.connections import ConnectionCounts
+
         ports = frozenset((self.arguments.outbound_port, self.arguments.inbound_port))
         counts = ConnectionCounts(self.registry)
         self.outbound.intercept(ports, counts)

@@ -13,14 +13,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
-from proxy.interception import Interception
-from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import HttpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
 from proxy.net.log import log_bug
-from proxy.originals import Direct, Policy
 from proxy.relay.cluster import Cluster
 from proxy.relay.relay import TICK_S
 from proxy.route import model
@@ -29,6 +26,9 @@ from proxy.traffic import DirectionTally, Traffic
 
 if TYPE_CHECKING:
     from proxy.destinations import Destinations, OnChange, Source
+    from proxy.interception import Interception
+    from proxy.metrics.connections import ConnectionCounts
+    from proxy.originals import Policy
 
 _SWEEP_S = 1.0
 _EVICT_S = 10.0
@@ -181,13 +181,15 @@ class Outbound:
 
     def intercept(self, own_ports: frozenset[int], counts: ConnectionCounts) -> Interception:
         """Serve what the pod's application sends to wherever it sends it."""
+        from proxy.originals import Direct
+
         direct = Direct(self.clusters)
         policy: Policy = direct
         if self.destinations is not None:
             from proxy.services import Services
 
             policy = Services(self.destinations, self.clusters, direct)
-        return self.traffic.intercept(policy, own_ports, counts, self.config.settings.upstream_user_timeout_s)
+        return self.traffic.intercept(policy, own_ports, counts, self.config.settings)
 
     def unready_reason(self) -> str:
         """'starting' until there is somebody to send to, or long enough; then '' for ever.

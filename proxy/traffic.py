@@ -1,7 +1,8 @@
-"""One direction's connections on both sides, for every protocol: what is the same for inbound and outbound.
+"""One direction's connections on both sides: what is the same for inbound and outbound.
 
-Composes the listeners, the pools and the clusters, and keeps their one coarse clock. Which way a request goes is its
-owner's: `route` for connections to this proxy itself, a policy for those that were led here.
+Composes the listener, the pool and the clusters. Which way a request goes is its owner's: `route` for connections to
+this proxy itself, a policy for those that were led here. What only the latter need (HTTP/1, raw TCP) is imported with
+them, so that a proxy without interception does not pay for it.
 """
 
 from __future__ import annotations
@@ -10,28 +11,22 @@ import asyncio
 import random
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from proxy.clusters import Clusters
-from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.limits import Limits
-from proxy.interception import Interception
-from proxy.metrics.connections import ConnectionCounts
-from proxy.metrics.handles import TcpMetrics
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer, flush
-from proxy.net.http1_adapter import flush_http1
-from proxy.net.http1_listener import Http1Listener
-from proxy.net.http1_pool import Http1Pool
 from proxy.net.listener import Listener
-from proxy.net.poll import make_watcher
 from proxy.net.pool import Pool
-from proxy.originals import Policy
 from proxy.relay.cluster import Cluster
-from proxy.relay.opaque import Way
 from proxy.relay.relay import Relay, Route, Tally
 from proxy.route import model
 
-_DRAIN_TICK_S = 0.05
+if TYPE_CHECKING:
+    from proxy.interception import Interception
+    from proxy.metrics.connections import ConnectionCounts
+    from proxy.originals import Policy
 
 
 class DirectionTally:
@@ -68,58 +63,51 @@ class Traffic:
         self.registry = registry
         self.tally = tally
         self.relay = Relay(route, rng.random, tally)
-        self.http1_relay = Relay(no_route, rng.random, tally)
         self.limits = make_limits(settings)
-        self.memo = HeadMemo(self.limits)
         self.buffer = ReadBuffer()
         upstream = registry.tcp((("direction", direction), ("peer", "dst")))
         self.downstream_tcp = registry.tcp((("direction", direction), ("peer", "src")))
         user_timeout_s = settings.upstream_user_timeout_s
         self.pool = Pool(self.relay, self.limits, self.buffer, upstream, user_timeout_s)
-        self.http1_pool = Http1Pool(self.http1_relay, self.memo, self.buffer, upstream, user_timeout_s)
         self.upstream_tcp = upstream
         timeouts = settings.idle_timeout_s, settings.max_connection_age_s
         self.listener = Listener(self.relay, self.limits, self.buffer, self.downstream_tcp, *timeouts, user_timeout_s)
-        self.http1 = Http1Listener(self.http1_relay, self.memo, self.buffer, self.downstream_tcp, *timeouts)
-        self.clusters = Clusters(self.pool.dial, changed, self.http1_pool.dial, ahead)
+        self.clusters = Clusters(self.pool.dial, changed, ahead)
         self.interception: Interception | None = None
 
     def intercept(
-        self, policy: Policy, own_ports: frozenset[int], counts: ConnectionCounts, timeout_s: float
+        self, policy: Policy, own_ports: frozenset[int], counts: ConnectionCounts, settings: model.Settings
     ) -> Interception:
-        """Take connections that are led here too; `timeout_s` is TCP_USER_TIMEOUT."""
+        """Take connections that are led here too."""
+        from proxy.interception import Interception
+
         self.interception = Interception(
             self.direction,
             policy,
             self.clusters,
             self.listener,
-            self.http1,
             self.tally,
             self.limits,
             counts,
-            make_watcher(asyncio.get_running_loop()),
             self.buffer,
             self.downstream_tcp,
-            self._name_raw,
+            self.upstream_tcp,
             own_ports,
-            timeout_s,
+            settings,
         )
         return self.interception
-
-    def _name_raw(self, way: Way) -> TcpMetrics:
-        return self.upstream_tcp
 
     # ---- changes
 
     def forget_decisions(self) -> None:
         self.relay.forget_decisions()
-        self.http1_relay.forget_decisions()
         if self.interception is not None:
             self.interception.forget_decisions()
 
     def flush(self) -> None:
         flush(self.relay.flushes)
-        flush_http1(self.http1_relay.flushes)
+        if self.interception is not None:
+            self.interception.flush()
 
     def serve(self, gone: list[Cluster]) -> None:
         """Those who waited in clusters that are gone may be served elsewhere."""
@@ -131,13 +119,10 @@ class Traffic:
         """Timeouts hold for all connections from now on, limits for new ones: a peer has been told the old ones."""
         limits = self.limits = make_limits(settings)
         self.pool.limits = limits
-        self.memo.configure(limits)
-        self.pool.user_timeout_s = self.http1_pool.user_timeout_s = settings.upstream_user_timeout_s
+        self.pool.user_timeout_s = settings.upstream_user_timeout_s
         self.listener.configure(
             limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
         )
-        self.http1.idle_timeout_s = settings.idle_timeout_s
-        self.http1.max_age_s = settings.max_connection_age_s
         if self.interception is not None:
             self.interception.configure(settings, limits)
 
@@ -146,15 +131,12 @@ class Traffic:
     def tick(self, now: float) -> None:
         """Ten times a second or so: timeouts of requests."""
         self.relay.sweep(now)
-        self.http1_relay.sweep(now)
         if self.interception is not None:
             self.interception.tick(now)
 
     def sweep(self, now: float) -> None:
         """Every second or so: timeouts of connections."""
         self.listener.sweep(now)
-        self.http1.sweep(now)
-        self.http1_pool.sweep(now)
         self.clusters.retire_surplus(now)
         if self.interception is not None:
             self.interception.sweep(now)
@@ -164,41 +146,25 @@ class Traffic:
     def count(self) -> int:
         """The clients' connections."""
         others = 0 if self.interception is None else self.interception.count()
-        return len(self.listener.adapters) + len(self.http1.adapters) + others
+        return len(self.listener.adapters) + others
 
     async def drain(self, timeout_s: float) -> bool:
         """Tell all clients that this is the end, and wait for them to go; True where all went within `timeout_s`."""
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self.listener.drain(timeout_s)), group.create_task(self._drain_http1(timeout_s))]
+            parts = [group.create_task(self.listener.drain(timeout_s))]
             if self.interception is not None:
                 parts.append(group.create_task(self.interception.drain(timeout_s)))
         return all(part.result() for part in parts)
 
-    async def _drain_http1(self, timeout_s: float) -> bool:
-        deadline_s = monotonic() + timeout_s
-        self.http1.drain(monotonic())
-        while self.http1.adapters and monotonic() < deadline_s:
-            await asyncio.sleep(_DRAIN_TICK_S)
-            self.http1.sweep(monotonic())
-        has_ended = not self.http1.adapters
-        self.http1.abort_all()
-        return has_ended
-
     def close(self) -> None:
         """End everything at once."""
         self.pool.close()
-        self.http1_pool.close()
         if self.interception is not None:
-            self.interception.opaque.close()
+            self.interception.close()
 
     def stalled_streams(self) -> int:
         adapters = self.pool.adapters | self.listener.adapters
         return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
-
-
-def no_route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
-    """Of HTTP/1 on a port where nothing is led here."""
-    return None, 0.0
 
 
 def make_limits(settings: model.Settings) -> Limits:

@@ -27,7 +27,7 @@ class Town:
 
     def __init__(self, by_name: bool = True) -> None:
         self.dialled: list[str] = []
-        self.clusters = Clusters(lambda link: None, lambda: None, lambda link: None, ahead=False)
+        self.clusters = Clusters(lambda link: None, lambda: None, ahead=False)
         self.destinations = Destinations(self.clusters, lambda: None, self._connect, lambda: None, lambda: 1.0)
         self.direct = Direct(self.clusters)
         self.services = Services(self.destinations, self.clusters, self.direct)

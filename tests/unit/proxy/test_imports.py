@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-EXTRA = ("google", "envoy", "proxy.control", "proxy.destinations", "proxy.membership", "yaml", "grpc")
+MESH = ("google", "envoy", "proxy.control", "proxy.destinations", "proxy.membership", "yaml", "grpc")
+POD = (
+    "proxy.interception",
+    "proxy.inbound",
+    "proxy.codec.h1_head",
+    "proxy.relay.http1",
+    "proxy.relay.opaque",
+    "difflib",
+)
+EXTRA = (*MESH, *POD)
 PROGRAM = f"import sys; from proxy.main import main; print(*(name for name in {EXTRA} if name in sys.modules))"
 
 
