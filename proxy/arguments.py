@@ -6,6 +6,10 @@ import argparse
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
 
+_USAGE = """\
+mesh proxy --listen HOST:PORT --to HOST:PORT,... [option...]
+       mesh proxy --listen HOST:PORT --control-plane HOST:PORT [option...]
+       mesh proxy --config FILE | --intercept [option...]"""
 _EPILOG = """\
 examples:
   mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
@@ -16,8 +20,9 @@ With a control plane, a request goes where its authority says, for instance to v
 when it is first called. What --namespace, --zone and --node-name leave out comes from the variables GOSSAMER_NAMESPACE,
 GOSSAMER_ZONE and GOSSAMER_NODE, which Kubernetes' downward API can set, as it can GOSSAMER_POD, this sidecar's name.
 
-Every request (gRPC or any HTTP/2 without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
-power of two choices). SIGHUP, or a changed file, puts the configuration into force anew without dropping a request.
+Every request (gRPC or any HTTP without TLS) is given to the endpoint that answers fastest (peak EWMA of latency,
+power of two choices); with --protocol tcp it is every connection. SIGHUP, or a changed file, puts the configuration
+into force anew without dropping a request.
 `mesh proxy init`, `mesh proxy await` and `mesh proxy drain` are for pods; each has a --help of its own.
 SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
 usage.
@@ -42,7 +47,8 @@ class Once(argparse.Action):
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="mesh proxy",
-        description="Balance every HTTP/2 request over a set of endpoints.",
+        usage=_USAGE,
+        description="Balance every HTTP request over a set of endpoints.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -56,6 +62,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         metavar="HOST:PORT,...",
         action="append",
         help="the endpoints to balance over, commas between them; may be repeated; names are re-resolved",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("http2", "http", "tcp"),
+        action=Once,
+        help="what the endpoints speak: http2 (as gRPC does; the default; clients may speak HTTP/1 as well, which is "
+        "passed on as HTTP/1), http (HTTP/1 alone), or tcp (anything: whole connections are balanced)",
     )
     parser.add_argument(
         "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
@@ -121,6 +134,8 @@ def add_interception_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """One of: a file, endpoints on the command line, a control plane."""
+    if arguments.protocol and not arguments.to:
+        parser.error("--protocol says what the endpoints of --to speak; in a file it is a field of each cluster")
     if arguments.control_plane:
         if arguments.config or arguments.to:
             parser.error("--control-plane tells the endpoints: leave --config and --to out")

@@ -80,7 +80,7 @@ class Clusters:
             return False
         self._want_names(wish)
         self.wishes[wish.name] = wish
-        if self.ahead or wish.protocol == model.HTTP2:
+        if wish.protocol == model.HTTP2 or (self.ahead and not wish.protocol):
             self.begin(wish, now)
         self._fill_all(wish.name, now)
         return True
@@ -119,14 +119,16 @@ class Clusters:
     def http2(self, name: str, now: float) -> Cluster:
         cluster = self.by_name.get(name)
         if cluster is None:
-            cluster = self.begin(self.wishes[name], now)
-            self._fill(cluster, self.wishes[name], now)
+            wish = self.wishes.get(name) or model.Cluster(name, ())
+            cluster = self.begin(wish, now)
+            self._fill(cluster, wish, now)
         return cluster
 
     def http1(self, name: str, now: float) -> Cluster:
         cluster = self.http1_by_name.get(name)
         if cluster is None:
-            wish = self.wishes[name]
+            # None yet is a cluster without endpoints: requests wait.
+            wish = self.wishes.get(name) or model.Cluster(name, ())
             cluster = self.http1_by_name[name] = Cluster(name, Balancer(), wish.failfast_timeout_s, now)
             self._fill_http1(cluster, self._addresses(wish), wish.connect_timeout_s, now)
         return cluster

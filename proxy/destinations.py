@@ -98,8 +98,10 @@ class Destinations:
 
     # ---- requests
 
-    def route(self, authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
-        """As `proxy.relay.relay.Route`: for what the relay does not remember, so not for most requests."""
+    def route(
+        self, form: Callable[[str, float], Cluster], authority: bytes, path: bytes
+    ) -> tuple[Cluster | None, float]:
+        """As `proxy.relay.relay.Route`, to a cluster in this form: for what the relay does not remember, so seldom."""
         name = read_name(authority)
         if name is None:
             return None, 0.0
@@ -110,7 +112,7 @@ class Destinations:
         route = known.routes.match(authority, path)
         if route is None:
             return None, 0.0
-        return self.clusters.http2(route.cluster, self.clock()), route.timeout_s or 0.0
+        return form(route.cluster, self.clock()), route.timeout_s or 0.0
 
     def _find_unknown(self, name: str) -> Cluster:
         cluster = self.awaited.get(name)

@@ -18,13 +18,11 @@ from proxy.clusters import Clusters
 from proxy.codec.detect import HTTP1, HTTP2
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.limits import Limits
+from proxy.http1 import Http1
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.accept import Acceptor
 from proxy.net.adapter import ReadBuffer
-from proxy.net.http1_adapter import flush_http1
-from proxy.net.http1_listener import Http1Listener
-from proxy.net.http1_pool import Http1Pool
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
 from proxy.net.opaque import OpaqueRelay
@@ -41,7 +39,6 @@ from proxy.route.hints import Expectation, Hints
 _SILENCE_S = 1.0
 # A destination that nobody has had a connection for in so long is forgotten.
 _UNUSED_S = 60.0
-_DRAIN_TICK_S = 0.05
 
 
 class Scope:
@@ -57,7 +54,10 @@ class Scope:
 
 
 class Interception:
-    """`listener` serves HTTP/2 in this direction; `own_ports` are those that this proxy listens on."""
+    """`listener` serves HTTP/2 in this direction, `http1` HTTP/1; `own_ports` are those that this proxy listens on.
+
+    `here` is what it means to come without having been led: the address to stand for, or None where that is a loop.
+    """
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Interception:
         policy: Policy,
         clusters: Clusters,
         listener: Listener,
+        http1: Http1,
         tally: Tally,
         limits: Limits,
         counts: ConnectionCounts,
@@ -73,19 +74,15 @@ class Interception:
         upstream_tcp: TcpMetrics,
         own_ports: frozenset[int],
         settings: model.Settings,
+        here: Address | None = None,
     ) -> None:
         self.direction = direction
         self.policy = policy
         self.clusters = clusters
         self.listener = listener
         user_timeout_s = settings.upstream_user_timeout_s
-        self.http1_relay = Relay(no_route, random.random, tally)
-        self.memo = HeadMemo(limits)
-        self.http1_pool = Http1Pool(self.http1_relay, self.memo, buffer, upstream_tcp, user_timeout_s)
-        self.http1 = Http1Listener(
-            self.http1_relay, self.memo, buffer, tcp, settings.idle_timeout_s, settings.max_connection_age_s
-        )
-        clusters.dial_http1 = self.http1_pool.dial
+        self.http1 = http1
+        self.here = here
         self.tally = tally
         self.limits = limits
         self.counts = counts
@@ -119,11 +116,12 @@ class Interception:
 
     def _arrived(self, sock: socket.socket, original: Address | None) -> None:
         """One that was led to nobody but us has no way on: it would come back, and again."""
-        if original is None:
+        where = original or self.here
+        if where is None:
             self.counts.failures.add("loop")
             sock.close()
             return
-        self.policy.prepare(original, lambda: self.detector.arrive(sock, original))
+        self.policy.prepare(where, lambda: self.detector.arrive(sock, where))
 
     def _expect(self, original: Address | None, sock: socket.socket) -> Expectation:
         assert original is not None
@@ -137,7 +135,7 @@ class Interception:
         scope = self._scope(original)
         make: Any = partial(self.listener.make_adapter, scope.http2)
         if decision.kind == HTTP1:
-            make = partial(self.http1.make_adapter, scope.http1, scope.memo)
+            make = partial(self.http1.listener.make_adapter, scope.http1, scope.memo)
         task = self.loop.create_task(self._hand_over(sock, make))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -162,7 +160,7 @@ class Interception:
         if scope is None:
             http2 = Relay(self._router(original, self.clusters.http2), random.random, self.tally)
             http1 = Relay(self._router(original, self.clusters.http1), random.random, self.tally)
-            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1_relay.flushes
+            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1.relay.flushes
             scope = self.scopes[original] = Scope(http2, http1, HeadMemo(self.limits), monotonic())
         return scope
 
@@ -176,7 +174,6 @@ class Interception:
         return route
 
     def forget_decisions(self) -> None:
-        self.http1_relay.forget_decisions()
         for scope in self.scopes.values():
             scope.http2.forget_decisions()
             scope.http1.forget_decisions()
@@ -184,10 +181,7 @@ class Interception:
     def configure(self, settings: model.Settings, limits: Limits) -> None:
         self.limits = limits
         self.acceptor.configure(settings.upstream_user_timeout_s)
-        self.opaque.user_timeout_s = self.http1_pool.user_timeout_s = settings.upstream_user_timeout_s
-        self.http1.idle_timeout_s = settings.idle_timeout_s
-        self.http1.max_age_s = settings.max_connection_age_s
-        self.memo.configure(limits)
+        self.opaque.user_timeout_s = settings.upstream_user_timeout_s
         for scope in self.scopes.values():
             scope.memo.configure(limits)
 
@@ -208,7 +202,6 @@ class Interception:
 
     def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
-        self.http1_relay.sweep(now)
         for scope in self.scopes.values():
             scope.http2.sweep(now)
             scope.http1.sweep(now)
@@ -216,10 +209,8 @@ class Interception:
         self.opaque.sweep(now)
 
     def sweep(self, now: float) -> None:
-        """Every second or so: timeouts of connections; forget the destinations that nobody uses."""
-        self.http1.sweep(now)
-        self.http1_pool.sweep(now)
-        adapters: list[Any] = [*self.listener.adapters, *self.http1.adapters]
+        """Every second or so: forget the destinations that nobody uses."""
+        adapters: list[Any] = [*self.listener.adapters, *self.http1.listener.adapters]
         used = {id(adapter.conn.relay) for adapter in adapters}
         for original, scope in list(self.scopes.items()):
             if id(scope.http2) in used or id(scope.http1) in used:
@@ -229,40 +220,16 @@ class Interception:
                 for form in self.policy.release(original):
                     form.serve(now)
 
-    def flush(self) -> None:
-        flush_http1(self.http1_relay.flushes)
-
     def count(self) -> int:
-        return len(self.detector) + len(self.opaque.connections) + len(self.http1.adapters)
+        return len(self.detector) + len(self.opaque.connections)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Listen no more, and wait for connections to end; those of HTTP/2 are their listener's."""
-        async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self._drain_http1(timeout_s)), group.create_task(self._drain_raw(timeout_s))]
-        return all(part.result() for part in parts)
-
-    async def _drain_raw(self, timeout_s: float) -> bool:
+        """Listen no more, and wait for connections to end; those of HTTP are their listeners'."""
         await self.acceptor.close()
         ended = await self.opaque.drain(timeout_s)
         self.detector.close()
         return ended
 
-    async def _drain_http1(self, timeout_s: float) -> bool:
-        deadline_s = monotonic() + timeout_s
-        self.http1.drain(monotonic())
-        while self.http1.adapters and monotonic() < deadline_s:
-            await asyncio.sleep(_DRAIN_TICK_S)
-            self.http1.sweep(monotonic())
-        has_ended = not self.http1.adapters
-        self.http1.abort_all()
-        return has_ended
-
     def close(self) -> None:
         """End everything at once."""
-        self.http1_pool.close()
         self.opaque.close()
-
-
-def no_route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
-    """All that is served here belongs to a scope, which has routes of its own."""
-    return None, 0.0

@@ -8,6 +8,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,7 +27,8 @@ from proxy.metrics.registry import Registry
 from proxy.net.descriptors import watch_descriptors
 from proxy.net.log import log, log_bug, log_unhandled
 from proxy.outbound import Outbound
-from proxy.route.model import Address, ProxyConfig, join_host_port
+from proxy.route.model import OPAQUE, PROTOCOLS, Address, ProxyConfig, join_host_port
+from proxy.traffic import Direction, keep_time
 from proxy.workers import run_workers
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def read_config(arguments: argparse.Namespace) -> ProxyConfig:
         return load(arguments.config)
     if arguments.control_plane or arguments.intercept:
         return without_clusters(arguments.listen or f"127.0.0.1:{arguments.outbound_port}", arguments.admin)
-    return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin)
+    protocol = PROTOCOLS.get(arguments.protocol, "")
+    return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin, protocol)
 
 
 def find_membership(arguments: argparse.Namespace) -> Membership | None:
@@ -93,6 +96,8 @@ class Proxy:
         self.inbound: Inbound | None = None
         if arguments.intercept:
             self._intercept(rng)
+        elif is_raw(config):
+            self._share_out()
         self.drain = Drain(self._doors(), life, lambda: self.config.settings.drain_timeout_s, log)
         self.admin = Admin(
             self._unready_reason,
@@ -115,6 +120,11 @@ class Proxy:
         self.outbound.intercept(ports, counts)
         self.inbound = Inbound(self.config.settings, self.registry, rng, ports, counts)
 
+    def _share_out(self) -> None:
+        from proxy.metrics.connections import ConnectionCounts
+
+        self.outbound.share_out(ConnectionCounts(self.registry))
+
     def _doors(self) -> list[Door]:
         """Those who call a proxy that is a part of no mesh are others than its own application."""
         outbound = self.outbound.traffic
@@ -124,6 +134,9 @@ class Proxy:
             inbound = self.inbound.traffic
             doors.append(Door("inbound", True, inbound.count, inbound.drain))
         return doors
+
+    def _directions(self) -> list[Direction]:
+        return [self.outbound] if self.inbound is None else [self.outbound, self.inbound]
 
     def _describe(self) -> object:
         destinations = self.outbound.destinations
@@ -148,12 +161,10 @@ class Proxy:
             return 1
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self.outbound.sweep()),
+                group.create_task(keep_time(self._directions(), self.registry)),
                 group.create_task(self._serve()),
                 group.create_task(watch_descriptors()),
             ]
-            if self.inbound is not None:
-                tasks.append(group.create_task(self.inbound.sweep()))
             if self.member is not None:
                 tasks.append(group.create_task(self.member.control.run()))
             if self.arguments.config:
@@ -176,8 +187,7 @@ class Proxy:
         listen = self.config.listen
         try:
             if self.arguments.listen or not self.arguments.intercept:
-                listener = self.outbound.traffic.listener
-                addresses += await listener.listen(listen.host, listen.port, self.arguments.workers > 1)
+                addresses += await self._listen_here(listen)
         except OSError as error:
             raise ListenError(str(listen), error) from None
         if self.config.admin is not None:
@@ -185,6 +195,17 @@ class Proxy:
             admin = self.config.admin
             await self.admin.start(Address(admin.host, admin.port + self.worker if admin.port else 0))
         log("listening on " + ", ".join(join_host_port(host, port) for host, port in addresses))
+
+    async def _listen_here(self, listen: Address) -> list[tuple[str, int]]:
+        """For clients that know of us."""
+        traffic = self.outbound.traffic
+        is_shared = self.arguments.workers > 1
+        if self.inbound is not None or traffic.interception is None:
+            return await traffic.listener.listen(listen.host, listen.port, is_shared)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)
+        hosts = dict.fromkeys(str(address[0]) for *_, address in found)
+        return traffic.interception.listen(tuple(hosts), listen.port, is_shared)
 
     def _listen_intercepted(self) -> list[tuple[str, int]]:
         """Outbound for this pod alone; inbound for whoever calls it, as iptables leads both to us."""
@@ -238,6 +259,10 @@ class Proxy:
             if now != before and now is not None:
                 self.changed.set()
             before = now
+
+
+def is_raw(config: ProxyConfig) -> bool:
+    return any(cluster.protocol == OPAQUE for cluster in config.clusters)
 
 
 def is_compiled() -> bool:

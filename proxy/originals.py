@@ -1,6 +1,6 @@
 """What is done with a connection that was going somewhere when it was led here: by default, it goes there.
 
-`proxy.services` knows better, where there is a control plane.
+`proxy.services` knows better, where there is a control plane. `Shared` is for connections that nobody led here.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from time import monotonic
 from typing import Protocol
 
 from proxy.clusters import Clusters
+from proxy.codec.detect import OPAQUE
 from proxy.relay.cluster import Cluster
-from proxy.relay.opaque import DirectWay, Way
+from proxy.relay.opaque import BalancedWay, DirectWay, Way
 from proxy.route import model
 from proxy.route.hints import Expectation, expect_port
 
@@ -69,3 +70,26 @@ class Direct:
             return []
         self.held.discard(name)
         return self.clusters.release(name, monotonic())
+
+
+class Shared:
+    """All connections, as they are, are shared out over one cluster: `mesh proxy --protocol tcp`."""
+
+    def __init__(self, clusters: Clusters, cluster: str) -> None:
+        self.clusters = clusters
+        self.cluster = cluster
+
+    def prepare(self, original: Address, then: Callable[[], None]) -> None:
+        then()
+
+    def expect(self, original: Address) -> Expectation:
+        return Expectation(OPAQUE)
+
+    def route(self, original: Address, authority: bytes, path: bytes) -> tuple[str, float]:
+        return self.cluster, 0.0
+
+    def way(self, original: Address) -> Way:
+        return BalancedWay(self.clusters.opaque(self.cluster))
+
+    def release(self, original: Address) -> list[Cluster]:
+        return []

@@ -6,9 +6,9 @@ request, or from what a control plane says of each destination that the applicat
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,11 @@ from proxy.metrics.handles import HttpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
-from proxy.net.log import log_bug
 from proxy.relay.cluster import Cluster
-from proxy.relay.relay import TICK_S
+from proxy.relay.relay import Route
 from proxy.route import model
 from proxy.route.match import Router
-from proxy.traffic import DirectionTally, Traffic
+from proxy.traffic import DirectionTally, Form, Traffic
 
 if TYPE_CHECKING:
     from proxy.destinations import Destinations, OnChange, Source
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from proxy.metrics.connections import ConnectionCounts
     from proxy.originals import Policy
 
-_SWEEP_S = 1.0
-_EVICT_S = 10.0
 # How long after the start /ready waits at most: for endpoints from when all names are known, and in all.
 _CONNECT_GRACE_S = 1.0
 _START_GRACE_S = 10.0
@@ -83,6 +80,7 @@ class Outbound:
         self.config = config
         self.registry = registry
         self.router = Router(config)
+        self.destinations: Destinations | None = None
         self.initialised = False
         self.ready_at_s = now + _START_GRACE_S
         self.traffic = Traffic(
@@ -91,30 +89,34 @@ class Outbound:
             registry,
             rng,
             OutboundTally(registry),
-            self._route,
+            self._routes,
             self._clusters_changed,
             ahead=connect is None,
         )
         self.clusters = self.traffic.clusters
         for wish in config.clusters:
-            self.clusters.begin(wish, now)
-        self.destinations: Destinations | None = None
+            if wish.protocol in ("", model.HTTP2):
+                self.clusters.begin(wish, now)
         if connect is not None:
             from proxy.destinations import Destinations  # a proxy without a control plane does not pay for it
 
             self.destinations = Destinations(self.clusters, self.traffic.forget_decisions, connect, self.traffic.flush)
-            self.traffic.relay.route = self.destinations.route
-        self.metrics_epoch = registry.epoch
+            self.traffic.relay.route = self._routes(self.clusters.http2)
         add_endpoint_metrics(registry, self.clusters.states)
         add_stream_metrics(registry, self.traffic.stalled_streams)
 
     # ---- configuration
 
-    def _route(self, authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
-        route = self.router.match(authority, path)
-        if route is None:
-            return None, 0.0
-        return self.clusters.by_name[route.cluster], route.timeout_s or 0.0
+    def _routes(self, form: Form) -> Route:
+        """To clusters in this form; by what the control plane says, where there is one."""
+        if self.destinations is not None:
+            return partial(self.destinations.route, form)
+
+        def route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+            found = self.router.match(authority, path)
+            return (form(found.cluster, monotonic()), found.timeout_s or 0.0) if found is not None else (None, 0.0)
+
+        return route
 
     def apply(self, config: model.ProxyConfig) -> None:
         """Put a configuration into force: addresses and known names at once, other names as they are answered.
@@ -149,35 +151,17 @@ class Outbound:
         """Look the endpoints' names up, now and again and again."""
         await self.clusters.names.refresh()
 
-    async def sweep(self) -> None:
-        """The one coarse clock: timeouts of requests, of connections, and of metrics."""
-        next_sweep_s = next_evict_s = 0.0
-        while True:
-            await asyncio.sleep(TICK_S)
-            # After a halt of the process timers come before sockets: what peers have sent meanwhile is read first.
-            await asyncio.sleep(0)
-            now = monotonic()
-            try:
-                self.traffic.tick(now)
-                if self.destinations is not None:
-                    self.destinations.tick(now)
-                if now >= next_sweep_s:
-                    next_sweep_s = now + _SWEEP_S
-                    self.traffic.sweep(now)
-                    if self.destinations is not None:
-                        self.destinations.sweep(now)
-                if now >= next_evict_s:
-                    next_evict_s = now + _EVICT_S
-                    self._evict(now)
-                self.traffic.flush()
-            except Exception as bug:  # Without this clock no request would ever time out.
-                log_bug("the sweep", bug)
+    def tick(self, now: float) -> None:
+        """As `Traffic` has it."""
+        self.traffic.tick(now)
+        if self.destinations is not None:
+            self.destinations.tick(now)
 
-    def _evict(self, now: float) -> None:
-        self.registry.sweep(now)
-        if self.registry.epoch != self.metrics_epoch:
-            self.metrics_epoch = self.registry.epoch
-            self.traffic.forget_decisions()
+    def sweep(self, now: float) -> None:
+        """As `Traffic` has it."""
+        self.traffic.sweep(now)
+        if self.destinations is not None:
+            self.destinations.sweep(now)
 
     def intercept(self, own_ports: frozenset[int], counts: ConnectionCounts) -> Interception:
         """Serve what the pod's application sends to wherever it sends it."""
@@ -189,7 +173,16 @@ class Outbound:
             from proxy.services import Services
 
             policy = Services(self.destinations, self.clusters, direct)
-        return self.traffic.intercept(policy, own_ports, counts, self.config.settings)
+        return self.traffic.intercept(policy, own_ports, counts)
+
+    def share_out(self, counts: ConnectionCounts) -> Interception:
+        """Serve raw TCP alone: each connection goes to one of the endpoints of the one cluster."""
+        from proxy.originals import Shared
+
+        listen = self.config.listen
+        policy = Shared(self.clusters, self.config.clusters[0].name)
+        here = (listen.host, listen.port)
+        return self.traffic.intercept(policy, frozenset((listen.port,)), counts, here)
 
     def unready_reason(self) -> str:
         """'starting' until there is somebody to send to, or long enough; then '' for ever.

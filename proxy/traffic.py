@@ -1,32 +1,39 @@
 """One direction's connections on both sides: what is the same for inbound and outbound.
 
-Composes the listener, the pool and the clusters. Which way a request goes is its owner's: `route` for connections to
-this proxy itself, a policy for those that were led here. What only the latter need (HTTP/1, raw TCP) is imported with
-them, so that a proxy without interception does not pay for it.
+Composes the listener, the pool and the clusters. Which way a request goes is its owner's: `routes` for connections to
+this proxy itself, a policy for those that were led here. HTTP/1 and raw TCP are imported when there are any, so that a
+proxy for gRPC alone does not pay for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.clusters import Clusters
 from proxy.codec.limits import Limits
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
+from proxy.net.log import log_bug
 from proxy.net.pool import Pool
 from proxy.relay.cluster import Cluster
-from proxy.relay.relay import Relay, Route, Tally
+from proxy.relay.relay import TICK_S, Relay, Route, Tally
 from proxy.route import model
 
 if TYPE_CHECKING:
+    from proxy.http1 import Http1
     from proxy.interception import Interception
     from proxy.metrics.connections import ConnectionCounts
-    from proxy.originals import Policy
+    from proxy.originals import Address, Policy
+
+# Finds a cluster by its name, and the time, in the form that some protocol needs.
+Form = Callable[[str, float], Cluster]
+_SWEEP_S = 1.0
+_EVICT_S = 10.0
 
 
 class DirectionTally:
@@ -55,16 +62,18 @@ class Traffic:
         registry: Registry,
         rng: random.Random,
         tally: Tally,
-        route: Route,
+        routes: Callable[[Form], Route],
         changed: Callable[[], None],
         ahead: bool,
     ) -> None:
         self.direction = direction
         self.registry = registry
         self.tally = tally
-        self.relay = Relay(route, rng.random, tally)
+        self.settings = settings
         self.limits = make_limits(settings)
         self.buffer = ReadBuffer()
+        self.routes = routes
+        self.relay = Relay(no_route, rng.random, tally)
         upstream = registry.tcp((("direction", direction), ("peer", "dst")))
         self.downstream_tcp = registry.tcp((("direction", direction), ("peer", "src")))
         user_timeout_s = settings.upstream_user_timeout_s
@@ -72,11 +81,41 @@ class Traffic:
         self.upstream_tcp = upstream
         timeouts = settings.idle_timeout_s, settings.max_connection_age_s
         self.listener = Listener(self.relay, self.limits, self.buffer, self.downstream_tcp, *timeouts, user_timeout_s)
+        self.listener.take_http1 = lambda transport, nbytes: self.http1().adopt(transport, nbytes)
         self.clusters = Clusters(self.pool.dial, changed, ahead)
+        self.clusters.dial_http1 = lambda link: self.http1().dial(link)
+        self.relay.route = routes(self.clusters.http2)
         self.interception: Interception | None = None
+        self._http1: Http1 | None = None
+
+    def http1(self) -> Http1:
+        """The side of HTTP/1, made where it is first spoken."""
+        if self._http1 is None:
+            from proxy.http1 import Http1
+
+            self._http1 = Http1(
+                self.routes(self.clusters.http1),
+                self.tally,
+                self.limits,
+                self.buffer,
+                self.downstream_tcp,
+                self.upstream_tcp,
+                self.settings,
+            )
+            if self.listener.draining:
+                self._http1.listener.drain(monotonic())
+        return self._http1
+
+    def _sides(self) -> list[Http1 | Interception]:
+        """What there is beside HTTP/2 on our own port."""
+        return [side for side in (self._http1, self.interception) if side is not None]
 
     def intercept(
-        self, policy: Policy, own_ports: frozenset[int], counts: ConnectionCounts, settings: model.Settings
+        self,
+        policy: Policy,
+        own_ports: frozenset[int],
+        counts: ConnectionCounts,
+        here: Address | None = None,
     ) -> Interception:
         """Take connections that are led here too."""
         from proxy.interception import Interception
@@ -86,6 +125,7 @@ class Traffic:
             policy,
             self.clusters,
             self.listener,
+            self.http1(),
             self.tally,
             self.limits,
             counts,
@@ -93,7 +133,8 @@ class Traffic:
             self.downstream_tcp,
             self.upstream_tcp,
             own_ports,
-            settings,
+            self.settings,
+            here,
         )
         return self.interception
 
@@ -101,13 +142,13 @@ class Traffic:
 
     def forget_decisions(self) -> None:
         self.relay.forget_decisions()
-        if self.interception is not None:
-            self.interception.forget_decisions()
+        for side in self._sides():
+            side.forget_decisions()
 
     def flush(self) -> None:
         flush(self.relay.flushes)
-        if self.interception is not None:
-            self.interception.flush()
+        if self._http1 is not None:
+            self._http1.flush()
 
     def serve(self, gone: list[Cluster]) -> None:
         """Those who waited in clusters that are gone may be served elsewhere."""
@@ -117,54 +158,58 @@ class Traffic:
 
     def configure(self, settings: model.Settings) -> None:
         """Timeouts hold for all connections from now on, limits for new ones: a peer has been told the old ones."""
+        self.settings = settings
         limits = self.limits = make_limits(settings)
         self.pool.limits = limits
         self.pool.user_timeout_s = settings.upstream_user_timeout_s
         self.listener.configure(
             limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
         )
-        if self.interception is not None:
-            self.interception.configure(settings, limits)
+        for side in self._sides():
+            side.configure(settings, limits)
 
     # ---- from time to time
 
     def tick(self, now: float) -> None:
         """Ten times a second or so: timeouts of requests."""
         self.relay.sweep(now)
-        if self.interception is not None:
-            self.interception.tick(now)
+        for side in self._sides():
+            side.tick(now)
 
     def sweep(self, now: float) -> None:
         """Every second or so: timeouts of connections."""
         self.listener.sweep(now)
         self.clusters.retire_surplus(now)
-        if self.interception is not None:
-            self.interception.sweep(now)
+        for side in self._sides():
+            side.sweep(now)
 
     # ---- the end
 
     def count(self) -> int:
         """The clients' connections."""
-        others = 0 if self.interception is None else self.interception.count()
-        return len(self.listener.adapters) + others
+        return len(self.listener.adapters) + sum(side.count() for side in self._sides())
 
     async def drain(self, timeout_s: float) -> bool:
         """Tell all clients that this is the end, and wait for them to go; True where all went within `timeout_s`."""
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(self.listener.drain(timeout_s))]
-            if self.interception is not None:
-                parts.append(group.create_task(self.interception.drain(timeout_s)))
+            parts += [group.create_task(side.drain(timeout_s)) for side in self._sides()]
         return all(part.result() for part in parts)
 
     def close(self) -> None:
         """End everything at once."""
         self.pool.close()
-        if self.interception is not None:
-            self.interception.close()
+        for side in self._sides():
+            side.close()
 
     def stalled_streams(self) -> int:
         adapters = self.pool.adapters | self.listener.adapters
         return sum(len(adapter.conn.waiting or ()) for adapter in adapters)
+
+
+def no_route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+    """Until there are routes, and where all that is served has routes of its own."""
+    return None, 0.0
 
 
 def make_limits(settings: model.Settings) -> Limits:
@@ -174,3 +219,41 @@ def make_limits(settings: model.Settings) -> Limits:
         max_header_bytes=settings.max_header_bytes,
         max_header_fields=settings.max_header_fields,
     )
+
+
+class Direction(Protocol):
+    """`tick` is called ten times a second or so, `sweep` every second or so, with the time."""
+
+    traffic: Traffic
+
+    def tick(self, now: float) -> None: ...
+
+    def sweep(self, now: float) -> None: ...
+
+
+async def keep_time(directions: Sequence[Direction], registry: Registry) -> None:
+    """The one coarse clock: timeouts of requests, of connections, and of metrics, for ever."""
+    next_sweep_s = next_evict_s = 0.0
+    epoch = registry.epoch
+    while True:
+        await asyncio.sleep(TICK_S)
+        # After a halt of the process timers come before sockets: what peers have sent meanwhile is read first.
+        await asyncio.sleep(0)
+        now = monotonic()
+        is_sweep = now >= next_sweep_s
+        if is_sweep:
+            next_sweep_s = now + _SWEEP_S
+        try:
+            if now >= next_evict_s:
+                next_evict_s = now + _EVICT_S
+                registry.sweep(now)
+            for direction in directions:
+                if registry.epoch != epoch:
+                    direction.traffic.forget_decisions()
+                direction.tick(now)
+                if is_sweep:
+                    direction.sweep(now)
+                direction.traffic.flush()
+            epoch = registry.epoch
+        except Exception as bug:  # Without this clock no request would ever time out.
+            log_bug("the sweep", bug)

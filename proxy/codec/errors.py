@@ -22,6 +22,10 @@ class CompressionFault(ConnectionFault):
         super().__init__(COMPRESSION_ERROR, reason)
 
 
+class Http1Spoken(Exception):
+    """No fault: the client of a new connection speaks HTTP/1. Nothing was taken."""
+
+
 class StreamFault(Exception):
     """One stream cannot go on: RST_STREAM with `code`; the connection and its other streams live."""
 

@@ -22,7 +22,7 @@ cdef class Server(Connection):
     @cython.locals(have=Py_ssize_t, size=Py_ssize_t)
     cpdef Py_ssize_t feed(self, bytearray buf, Py_ssize_t start, Py_ssize_t end, double now) except -1
     cpdef start(self, bytes preface=*)
-    cdef _turn_away(self, bytes first_bytes)
+    cdef bint _turns_away(self, bytes first_bytes) except -1
     cpdef bint is_idle(self, long long stream_id) except -1
     @cython.locals(stream=Stream)
     cpdef headers_complete(self, long long stream_id, bint end, bytes block)

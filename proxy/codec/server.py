@@ -13,18 +13,14 @@ from proxy.codec.constants import (
     REFUSED_STREAM,
     STREAM_CLOSED,
 )
-from proxy.codec.errors import ConnectionFault, StreamFault
+from proxy.codec.errors import ConnectionFault, Http1Spoken, StreamFault
 from proxy.codec.headers import REQUEST, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _PREFACE_BYTES = 24
-_HTTP1_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ")
-_HTTP1_TEXT = b"gossamer: this port speaks HTTP/2 without TLS (gRPC); with curl: --http2-prior-knowledge\n"
-_HTTP1_ANSWER = (
-    b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_HTTP1_TEXT), _HTTP1_TEXT)
-)
+# HTTP/1 begins with a method and a space (RFC 9112, section 3); the longest method of IANA's list has 17 letters.
+_MAX_METHOD_BYTES = 20
 _MAX_SKIPPED = 16
 _MAX_UNAWARE = 10
 # Streams that we reset and whose client may not know yet: frames for them are dropped, not faults.
@@ -64,8 +60,7 @@ class Server(Connection):
             have = end - start
             size = have if have < _PREFACE_BYTES else _PREFACE_BYTES
             if buf[start : start + size] != PREFACE[:size]:
-                self._turn_away(bytes(buf[start : start + size]))
-                return end
+                return end if self._turns_away(bytes(buf[start : start + size])) else start
             if have < _PREFACE_BYTES:
                 return start
             self.preface_seen = True
@@ -74,16 +69,18 @@ class Server(Connection):
         return Connection.feed(self, buf, start, end, now)
 
     def start(self, preface: bytes = b"") -> None:
-        """Nothing yet: our SETTINGS follow the client's preface, so that who speaks HTTP/1 gets an answer to read."""
+        """Nothing yet: our SETTINGS follow the client's preface, since it may be HTTP/1 that it speaks."""
 
-    def _turn_away(self, first_bytes: bytes) -> None:
-        if first_bytes.startswith(_HTTP1_METHODS):
-            self.out.append(_HTTP1_ANSWER)
-            self.fault = "HTTP/1 on a port for HTTP/2"
-            self.close()
-            return
+    def _turns_away(self, first_bytes: bytes) -> bool:
+        """False where more bytes may yet say what it is."""
+        method, space, _ = first_bytes.partition(b" ")
+        if len(method) <= _MAX_METHOD_BYTES and method.isalpha() and method.isupper() and method != b"PRI":
+            if space:
+                raise Http1Spoken
+            return False
         Connection.start(self, b"")
         self.fail(PROTOCOL_ERROR, "not an HTTP/2 client preface")
+        return True
 
     def is_idle(self, stream_id: int) -> bool:
         return stream_id % 2 == 0 or stream_id > self.last_peer_id

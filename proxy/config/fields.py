@@ -20,6 +20,7 @@ from proxy.config.values import (
     parse_name,
     parse_path,
     parse_pattern,
+    parse_protocol,
     parse_size,
     parse_weight,
 )
@@ -138,7 +139,7 @@ class Fields:
         return tuple(found.values())
 
     def _cluster(self, value: Value) -> Cluster | None:
-        fields = ("name", "endpoints", "connect_timeout", "failfast_timeout")
+        fields = ("name", "endpoints", "protocol", "connect_timeout", "failfast_timeout")
         entries = self._mapping(value, fields, ("name", "endpoints"))
         name = self._scalar(entries.get("name"), parse_name)
         endpoints = self._endpoints(entries.get("endpoints"))
@@ -147,9 +148,15 @@ class Fields:
             for field in ("connect_timeout", "failfast_timeout")
             if field in entries
         }
+        protocol = self._scalar(entries.get("protocol"), parse_protocol) or ""
         if name is None:
             return None
-        return Cluster(name, endpoints, **{field: timeout_s for field, timeout_s in timeouts.items() if timeout_s})
+        return Cluster(
+            name,
+            endpoints,
+            protocol=protocol,
+            **{field: timeout_s for field, timeout_s in timeouts.items() if timeout_s},
+        )
 
     def _endpoints(self, value: Value | None) -> tuple[Endpoint, ...]:
         found: dict[Address, Endpoint] = {}

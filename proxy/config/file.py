@@ -60,10 +60,10 @@ def describe(error: OSError | ValueError) -> str:
     return f"{problem}; {advice}" if advice else problem
 
 
-def from_arguments(listen: str, to: str, admin: str | None = None) -> ProxyConfig:
+def from_arguments(listen: str, to: str, admin: str | None = None, protocol: str = "") -> ProxyConfig:
     """Make the configuration of `--listen HOST:PORT --to HOST:PORT,... [--admin HOST:PORT]`: all to one cluster."""
     config = without_clusters(listen, admin)
-    cluster = Cluster("default", read_endpoints(to))
+    cluster = Cluster("default", read_endpoints(to), protocol=protocol)
     return replace(config, clusters=(cluster,), routes=(everything_to(cluster),))
 
 

@@ -5,7 +5,7 @@ What they have in common with `mesh proxy`'s arguments, which are read with the 
 
 from __future__ import annotations
 
-from proxy.route.model import Address
+from proxy.route.model import HTTP1, HTTP2, Address
 from proxy.route.pattern import PatternError
 from proxy.route.regex import Regex
 
@@ -149,6 +149,14 @@ def parse_weight(text: str) -> int:
     if parse_count(text) > MAX_WEIGHT:
         raise ValueProblem(f"'{text}' is no weight (a whole number from 1 to {MAX_WEIGHT})")
     return int(text)
+
+
+def parse_protocol(text: str) -> str:
+    if text not in (HTTP1, HTTP2):
+        raise ValueProblem(
+            f"'{text}' is no protocol (http2, or http; tcp has no requests to route: mesh proxy --protocol tcp)"
+        )
+    return text
 
 
 def parse_path(text: str) -> str:

@@ -16,7 +16,7 @@ cdef class Adapter:
     cdef public Connection conn
     cdef public ReadBuffer buffer
     cdef public TcpMetrics tcp
-    cdef public object ended, transport
+    cdef public object ended, hand_over, transport
     cdef public double opened_s, progress_s, whole_s
     cdef public long long frames_before, sent_before
     cdef public bytes tail

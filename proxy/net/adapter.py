@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 from proxy.codec.connection import Connection
+from proxy.codec.errors import Http1Spoken
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.log import log_bug
 
@@ -54,6 +55,8 @@ def flush(flushes: list[Any]) -> None:
 class Adapter:
     """One socket. `ended(adapter, error)` is called when it is gone; `error` is '' for an orderly end.
 
+    `hand_over(adapter, nbytes)` gets a client whose first bytes, so many in the buffer, turn out to be HTTP/1.
+
     An asyncio.BufferedProtocol by its methods, not by inheritance: a compiled class has no Python parents.
     """
 
@@ -63,6 +66,7 @@ class Adapter:
         "conn",
         "ended",
         "frames_before",
+        "hand_over",
         "opened_s",
         "progress_s",
         "sent_before",
@@ -79,12 +83,14 @@ class Adapter:
         buffer: ReadBuffer,
         tcp: TcpMetrics,
         ended: Callable[[Adapter, str], None],
+        hand_over: Callable[[Adapter, int], None] | None = None,
     ) -> None:
         self.conn = conn
         conn.io = self
         self.buffer = buffer
         self.tcp = tcp
         self.ended = ended
+        self.hand_over = hand_over
         self.tail = b""
         self.transport: Any = None
         self.shutting = False
@@ -125,8 +131,26 @@ class Adapter:
                 # libuv would read this socket up to 32 times before it looks at another.
                 self.transport.pause_reading()
                 asyncio.get_running_loop().call_soon(self._read_on)
+        except Http1Spoken:
+            self._give_away(end)
         except Exception as bug:  # One connection's bug must not take the others along.
             self._bug(bug)
+
+    def _give_away(self, nbytes: int) -> None:
+        if self.hand_over is None:
+            self.abort()
+            return
+        try:
+            self.hand_over(self, nbytes)
+        except Exception as bug:
+            self._bug(bug)
+
+    def release(self) -> Any:
+        """Its transport, for another to go on with; nothing is known of it here any more."""
+        transport = self.transport
+        self.transport = None
+        self.conn.io = None
+        return transport
 
     def _read_on(self) -> None:
         transport = self.transport
@@ -222,8 +246,9 @@ class Adapter:
 
 
 def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
-    """No Nagle; and a peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2).
+    """No Nagle; and an idle peer that is gone without a word is found within `user_timeout_s` (DESIGN 3.2).
 
+    One that is owed something is not idle, and `patience` finds it.
     What a listening socket is told, those that it accepts inherit, without a socket object for each. None is what a
     transport has that was closed at once.
     """
@@ -234,7 +259,7 @@ def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(user_timeout_s / 2)))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(user_timeout_s / 4)))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout_s * 1000))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
     except OSError:
         # The peer may be gone already; the read says so next.
         return

@@ -7,12 +7,14 @@ has peeked at.
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
 
 from proxy.codec.h1_connection import HEAD, TUNNEL
 from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
+from proxy.net.listener import is_old
 from proxy.net.log import log_bug
 from proxy.relay.http1.downstream import Downstream
 from proxy.relay.relay import Relay
@@ -63,6 +65,15 @@ class Http1Listener:
         self.adapters[adapter] = Watched(now)
         return adapter
 
+    def adopt(self, transport: Any, nbytes: int) -> None:
+        """Go on with a connection that was taken for another protocol; so many of its bytes are in the buffer."""
+        adapter = self.make_adapter()
+        transport.set_protocol(adapter)
+        adapter.connection_made(transport)
+        self.tcp.opened -= 1  # it was counted when it was accepted, and so were its bytes
+        self.tcp.read_bytes -= nbytes
+        adapter.buffer_updated(nbytes)
+
     def _ended(self, adapter: Http1Adapter, error: str) -> None:
         self.adapters.pop(adapter, None)
 
@@ -93,15 +104,8 @@ class Http1Listener:
                 conn.close()
         elif now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s:
             conn.close()
-        if self._is_old(adapter, now):
+        if is_old(adapter.opened_s, self.max_age_s, now):
             conn.drain(now)
-
-    def _is_old(self, adapter: Http1Adapter, now: float) -> bool:
-        """With up to a tenth more, so that clients which came together do not leave together."""
-        if not self.max_age_s:
-            return False
-        part = adapter.opened_s * 1e6 % 1000.0 / 1000.0
-        return now - adapter.opened_s > self.max_age_s * (1.0 + 0.1 * part)
 
     def drain(self, now: float) -> None:
         """Tell all; those that come from now on are told with their first answer."""

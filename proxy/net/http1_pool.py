@@ -14,14 +14,11 @@ from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, tune_socket
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
 from proxy.net.log import log, log_bug
+from proxy.net.pool import backoff_s
 from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
 from proxy.relay.relay import Relay
 from proxy.route.model import join_host_port
-
-_BACKOFF_MIN_S = 0.1
-_BACKOFF_MAX_S = 2.0
-_BACKOFF_FACTOR = 1.6
 
 
 class Http1Pool:
@@ -44,8 +41,7 @@ class Http1Pool:
         if not link.failures:
             self._begin(link)
             return
-        delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** min(link.failures - 1, 30))
-        self.loop.call_later(delay_s * random.uniform(0.5, 1.0), self._begin, link)
+        self.loop.call_later(backoff_s(link.failures, random.random()), self._begin, link)
 
     def _begin(self, link: Link) -> None:
         if link.removed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -61,6 +62,8 @@ class Listener:
         self.draining = False
         self.max_connections = MAX_CONNECTIONS
         self.server: asyncio.Server | None = None
+        # Takes a transport that turns out to speak HTTP/1, of which so many bytes are in the buffer.
+        self.take_http1: Callable[[Any, int], None] | None = None
 
     async def listen(self, host: str, port: int, reuse_port: bool) -> list[tuple[str, int]]:
         """Bind and accept; OSError where that fails. Returns the addresses."""
@@ -89,7 +92,7 @@ class Listener:
         """For a connection that was accepted here, or elsewhere with a relay of its own."""
         now = monotonic()
         conn = Downstream(relay or self.relay, self.limits, now)
-        adapter = Adapter(conn, self.buffer, self.tcp, self._ended)
+        adapter = Adapter(conn, self.buffer, self.tcp, self._ended, self._hand_over)
         if len(self.adapters) >= self.max_connections:
             self._make_room()
         if len(self.adapters) >= self.max_connections:
@@ -121,6 +124,13 @@ class Listener:
     def _ended(self, adapter: Adapter, error: str) -> None:
         self.adapters.discard(adapter)
 
+    def _hand_over(self, adapter: Adapter, nbytes: int) -> None:
+        if self.take_http1 is None:
+            self._end(adapter, "HTTP/1 on a port for HTTP/2")
+            return
+        self.adapters.discard(adapter)
+        self.take_http1(adapter.release(), nbytes)
+
     def sweep(self, now: float) -> None:
         """Every second or so: end what is idle, stuck, too old, or has been told to go."""
         for adapter in list(self.adapters):
@@ -147,7 +157,7 @@ class Listener:
         elif conn.drain_at_s:
             if now >= conn.drain_at_s:
                 conn.refuse_more()
-        elif self.draining or self._is_idle(conn, now) or self._is_old(adapter, now):
+        elif self.draining or self._is_idle(conn, now) or is_old(adapter.opened_s, self.max_age_s, now):
             conn.drain(now)
 
     def _is_stalled(self, adapter: Adapter, now: float) -> bool:
@@ -159,16 +169,6 @@ class Listener:
 
     def _is_idle(self, conn: Downstream, now: float) -> bool:
         return conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s
-
-    def _is_old(self, adapter: Adapter, now: float) -> bool:
-        """With up to a tenth more, so that clients which came together do not leave together.
-
-        The part is drawn once, from the microsecond of its beginning: drawn at each look, the least would win.
-        """
-        if not self.max_age_s:
-            return False
-        part = adapter.opened_s * 1e6 % 1000.0 / 1000.0
-        return now - adapter.opened_s > self.max_age_s * (1.0 + 0.1 * part)
 
     async def drain(self, timeout_s: float) -> bool:
         """Announce the end to all, wait for their last streams; True where all ended within `timeout_s`."""
@@ -190,6 +190,17 @@ class Listener:
         for adapter in list(self.adapters):
             adapter.abort()
         return ended
+
+
+def is_old(opened_s: float, max_age_s: float | None, now: float) -> bool:
+    """With up to a tenth more, so that clients which came together do not leave together.
+
+    The part is drawn once, from the microsecond of its beginning: drawn at each look, the least would win.
+    """
+    if not max_age_s:
+        return False
+    part = opened_s * 1e6 % 1000.0 / 1000.0
+    return now - opened_s > max_age_s * (1.0 + 0.1 * part)
 
 
 def raise_descriptors() -> int:

@@ -48,11 +48,7 @@ class Pool:
 
     def dial(self, link: Link) -> None:
         """Called by a link that wants one more connection."""
-        delay_s = 0.0
-        if link.failures:
-            delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** min(link.failures - 1, 30))
-            delay_s *= random.uniform(0.5, 1.0)
-        self.loop.call_later(delay_s, self._begin, link)
+        self.loop.call_later(backoff_s(link.failures, random.random()), self._begin, link)
 
     def _begin(self, link: Link) -> None:
         if link.removed:
@@ -144,3 +140,11 @@ class Pool:
             task.cancel()
         for adapter in list(self.adapters):
             adapter.abort()
+
+
+def backoff_s(failures: int, chance: float) -> float:
+    """How long to wait before the next dial after so many that failed in a row; `chance`, of [0, 1), is the jitter."""
+    if not failures:
+        return 0.0
+    delay_s = min(_BACKOFF_MAX_S, _BACKOFF_MIN_S * _BACKOFF_FACTOR ** min(failures - 1, 30))
+    return delay_s * (0.5 + 0.5 * chance)

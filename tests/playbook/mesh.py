@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from proxy.clusters import Clusters
@@ -60,7 +61,7 @@ class MeshStage(Stage):
         self.destinations = Destinations(
             self.clusters, self.relay.forget_decisions, self._connect, self.flush, lambda: self.now
         )
-        self.relay.route = self.destinations.route
+        self.relay.route = partial(self.destinations.route, self.clusters.http2)
 
     def _connect(self, on_change: OnChange) -> ControlPlane:
         self.control = ControlPlane(on_change)

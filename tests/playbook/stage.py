@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.p2c import Balancer
+from proxy.codec.errors import Http1Spoken
 from proxy.codec.limits import DEFAULT_LIMITS, Limits
 from proxy.metrics.registry import Registry
 from proxy.outbound import OutboundTally
@@ -46,7 +47,12 @@ class Wire:
             if self.lost:
                 break
             buf = bytearray(self.tail + data[start : start + READ_BYTES])
-            taken = self.conn.feed(buf, 0, len(buf), self.stage.now)
+            try:
+                taken = self.conn.feed(buf, 0, len(buf), self.stage.now)
+            except Http1Spoken:
+                # Another adapter goes on with it.
+                self.hang_up()
+                break
             self.tail = bytes(buf[taken:])
             assert len(self.tail) < 9 + 16_384
             self.stage.flush()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.codec.errors import Http1Spoken
 from proxy.codec.limits import Limits
 from tests.playbook.voice import GET_REQUEST, PREFACE
 from tests.unit.proxy.codec.roles import NotedServer, Talk, frame
@@ -28,7 +29,7 @@ def test_the_preface_may_come_in_pieces(size: int) -> None:
     assert conn.events == [("settings",)]
 
 
-@pytest.mark.parametrize("garbage", [b"G", b"GETS", PREFACE[:-1] + b"x", b"\x16\x03\x01"])
+@pytest.mark.parametrize("garbage", [b"get / ", b"G\r\n", b"GETS" * 6, b" GET /", PREFACE[:-1] + b"x", b"\x16\x03\x01"])
 def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     conn = NotedServer()
     conn.start()
@@ -39,17 +40,18 @@ def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     assert conn.take().count(b"not an HTTP/2 client preface") == 1
 
 
-@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.0\r\n", b"HEAD "])
-def test_who_speaks_http_1_gets_an_answer_to_read(request_line: bytes) -> None:
+@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.0\r\n", b"PROPFIND "])
+def test_http_1_is_left_to_others(request_line: bytes) -> None:
     conn = NotedServer()
     conn.start()
     buf = bytearray(request_line)
-    assert conn.feed(buf, 0, len(buf), 0.0) == len(buf)
-    assert conn.closed
-    head, _, body = conn.take().partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 505 ")
-    assert b"content-length: %d" % len(body) in head
-    assert b"--http2-prior-knowledge" in body
+    method = request_line.index(b" ")
+    for end in range(1, method + 1):
+        assert conn.feed(buf, 0, end, 0.0) == 0
+    with pytest.raises(Http1Spoken):
+        conn.feed(buf, 0, len(buf), 0.0)
+    assert not conn.closed
+    assert not conn.out
 
 
 def test_ids_must_rise(talk: Talk) -> None:
