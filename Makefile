@@ -63,37 +63,49 @@ lint: install
 check: lint  ## format, lint, types, layers and unit tests: under a minute
 	$(BIN)/python -m pytest -q tests/unit
 
-# All tests with the modules as `make install` made them, then those of pure code once more with the same modules as plain Python.
+# All tests with the modules as `make install` made them, then those of pure code once more with the same modules as plain
+# Python. Those on Kubernetes mostly wait for it, so they run beside the others.
+ON_KUBERNETES := tests/cluster $(addprefix tests/e2e/,failures inject injector install mesh)
 .PHONY: test
 test: tools lint  ## everything, as CI runs it
 	@bash tests/tools/build.sh >/dev/null || echo "the tests that use the Go tools are skipped (under CI they fail)" >&2
 	@bash tests/cluster/build.sh >/dev/null || echo "the tests that use Kubernetes are skipped (under CI they fail)" >&2
-	$(BIN)/python -m pytest --durations=15 tests
+	@echo "the tests on Kubernetes run beside the others; what they print is shown after these"
+	@{ $(BIN)/python -m tests.cluster.mesh_image; $(BIN)/python -m pytest --durations=15 $(ON_KUBERNETES); } \
+		>$(STAMPS)/kubernetes.log 2>&1 & kubernetes=$$!; failed=0; \
+	$(BIN)/python -m pytest --durations=15 $(ON_KUBERNETES:%=--ignore=%) tests || failed=1; \
+	echo "waiting for the tests on Kubernetes"; wait $$kubernetes || failed=1; \
+	[ $$failed = 0 ] && tail -n 30 $(STAMPS)/kubernetes.log || cat $(STAMPS)/kubernetes.log; exit $$failed
 	@echo "once more as plain Python: tests/unit beside tests/properties, playbook and simulator"
 	@GOSSAMER_PURE=1 $(BIN)/python -m pytest tests/unit >$(STAMPS)/plain.log 2>&1 & unit=$$!; failed=0; \
 	GOSSAMER_PURE=1 $(BIN)/python -m pytest tests/properties tests/playbook tests/simulator || failed=1; \
 	wait $$unit || failed=1; tail -n 40 $(STAMPS)/plain.log; exit $$failed
+
+.PHONY: chart
+chart: install  ## make charts/gossamer anew from mesh/install
+	@$(BIN)/python -m mesh.install.chart charts/gossamer
+
+.PHONY: image
+image: tools install  ## build the image as the tests do, without any registry, and say how large it is (root)
+	@$(BIN)/python -m tests.cluster.mesh_image
 
 .PHONY: fuzz
 fuzz: install  ## ten million inputs through the parsers, compiled against source (nightly; ARGS="--inputs N")
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: bench
-bench: tools install  ## CPU, latency and memory against Envoy, HAProxy, nginx, nghttpx and h2
+bench: tools install  ## gRPC, HTTP/1.1, raw TCP: CPU, latency, memory against Envoy, HAProxy, nginx, nghttpx, h2
 	$(BIN)/python -m benchmarks $(ARGS)
-
-.PHONY: bench-http1
-bench-http1: tools install  ## CPU of HTTP/1 with wrk, against nginx, Envoy and HAProxy
-	$(BIN)/python -m benchmarks.http1 $(ARGS)
-
-.PHONY: bench-tcp
-bench-tcp: tools install  ## CPU of raw TCP, bulk and small, against Envoy and HAProxy
-	$(BIN)/python -m benchmarks.tcp $(ARGS)
 
 .PHONY: bench-scale
 bench-scale: tools install  ## the control plane with 1,000 sidecars and 10,000 endpoints, on a real kube-apiserver
 	@bash tests/cluster/build.sh >/dev/null
 	$(BIN)/python -m benchmarks.scale $(ARGS)
+
+.PHONY: bench-injector
+bench-injector: tools install  ## how long a review of the injector takes, and what it adds to a pod's creation
+	@bash tests/cluster/build.sh >/dev/null
+	$(BIN)/python -m benchmarks.injector $(ARGS)
 
 .PHONY: cluster
 cluster: tools install  ## a real one-node Kubernetes that stays, as the tests use it (root; ten minutes to build, once)

@@ -10,9 +10,12 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from benchmarks import wrk
 from benchmarks.bench import Bench, say
 from benchmarks.errors import BenchmarkError
 from benchmarks.machine import describe
+from benchmarks.peers import nginx
+from benchmarks.peers.peer import HTTP1, TCP
 from benchmarks.peers.table import PEERS
 from benchmarks.plan import ALL_PARTS, HEADERS, RESULTS, Plan, parse_headers, parse_parts, parse_peers
 from benchmarks.report import render_markdown, write_report
@@ -25,14 +28,14 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Proxied unary gRPC, ours against real peers: CPU per request, requests/s, added latency, memory.",
+        description="Unary gRPC, HTTP/1.1 and raw TCP, ours against real peers: CPU, latency, memory.",
     )
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated; default: %(default)s")
     parser.add_argument(
         "--shapes",
         default=",".join(ALL_PARTS),
-        help="what to measure: CONNECTIONSxSTREAMS in a closed loop, `open` (latency at 1000 requests/s), `memory`; "
-        "default: %(default)s",
+        help="what to measure: gRPC as CONNECTIONSxSTREAMS in a closed loop, `open` (its latency at 1000 requests/s), "
+        "`memory`, `http1`, `tcp`; default: %(default)s",
     )
     parser.add_argument("--headers", default=",".join(HEADERS), help="of the closed loops; default: %(default)s")
     parser.add_argument("--duration", type=float, metavar="S", help="seconds of a closed window; default 2.5")
@@ -51,28 +54,34 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
-    shapes, has_open_loop, has_memory = parse_parts(options.shapes)
+    shapes, parts = parse_parts(options.shapes)
     rounds = options.rounds if options.rounds is not None else 1 if options.quick else 3
     duration_s = options.duration if options.duration is not None else 0.8 if options.quick else 2.5
     if rounds < 1 or not 0.1 <= duration_s <= 600:
         raise BenchmarkError("--rounds is at least 1 and --duration between 0.1 and 600 seconds")
-    return Plan(
+    plan = Plan(
         peers=parse_peers(options.peers, options.mesh),
         shapes=shapes,
         headers=parse_headers(options.headers),
-        has_open_loop=has_open_loop,
-        has_memory=has_memory,
+        parts=parts,
         rounds=rounds,
         duration_s=duration_s,
         warmup_s=0.3 if options.quick else 0.5,
         is_pinned=not options.unpinned,
     )
+    for protocol in sorted(parts & {HTTP1, TCP}):
+        if not plan.names(protocol):
+            raise BenchmarkError(f"none of these peers is measured with {protocol}: leave it out of --shapes")
+    return plan
 
 
 def run(options: argparse.Namespace) -> None:
     plan = make_plan(options)
     for peer in plan.peers:
         peer.prepare()
+    if HTTP1 in plan.parts:
+        wrk.prepare()
+        nginx.prepare()
     native = build_native()
     raise_file_limit()
     with tempfile.TemporaryDirectory(prefix="gossamer-bench-") as folder:

@@ -1,59 +1,41 @@
-"""The run: starts backends and peers, measures them in rotating order, and ends them all.
+"""The run: measures all peers in rotating order, one protocol after the other in each round.
 
 Invariant: no figure is kept of a window in which any answer was wrong, or in which a peer left a backend out.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import raw_tcp, wrk
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load, Sample, Shape
-from benchmarks.peers.peer import Peer, Place
-from benchmarks.plan import DIRECT, IDLE_CONNECTIONS, OPEN_RATE, Plan, choose_cores, rotated
-from benchmarks.process import busy_share, free_port, process_tree, rss_anon_kib, running, tail, wait_until_listening
+from benchmarks.peers.peer import GRPC, HTTP1, TCP, Peer
+from benchmarks.plan import IDLE_CONNECTIONS, MEMORY, OPEN, OPEN_RATE, Plan, choose_cores, rotated
+from benchmarks.process import busy_share, pinned_here, process_tree, rss_anon_kib, tail
+from benchmarks.scene import BACKENDS, SETTLE_S, Scene, Stage
 from benchmarks.toolchain import Native
 
-BACKENDS = 3
 MIN_SHARE = 0.1
 MAX_OTHER_WORK = 0.05
-SETTLE_S = 0.7
+
+Cells = dict[tuple[str, str], list[Sample]]
 
 
 @dataclass(slots=True)
 class Findings:
-    """Everything that was measured, by peer; `closed` by (shape, headers)."""
+    """Everything that was measured, by peer; `closed` and `http1` by (shape, headers), `tcp` by what was measured."""
 
-    closed: dict[str, dict[tuple[str, str], list[Sample]]] = field(default_factory=dict)
+    closed: dict[str, Cells] = field(default_factory=dict)
     opened: dict[str, list[tuple[Sample, Sample]]] = field(default_factory=dict)  # (through the peer, direct)
     memory: dict[str, dict[str, int]] = field(default_factory=dict)
+    http1: dict[str, Cells] = field(default_factory=dict)
+    tcp: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     busy_before: list[float] = field(default_factory=list)  # the machine's other work, before each round
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Running backends, and the peer before them unless it is the direct path."""
-
-    backend_ports: Sequence[int]
-    backend_pids: Sequence[int]
-    port: int | None
-    peer_pids: Sequence[int]
-
-    @property
-    def entry(self) -> Sequence[int]:
-        return self.backend_ports if self.port is None else [self.port]
-
-    @property
-    def clocks(self) -> dict[str, Sequence[int]]:
-        clocks = {"backends": self.backend_pids}
-        return clocks if self.port is None else {"proxy": self.peer_pids, **clocks}
 
 
 class Bench:
@@ -61,23 +43,20 @@ class Bench:
 
     def __init__(self, plan: Plan, native: Native, folder: Path) -> None:
         self.plan = plan
-        self.native = native
-        self.folder = folder
         self.cores = choose_cores(plan.is_pinned)
+        self.stage = Stage(native, self.cores, folder)
         self.load = Load(native.loadgen, self.cores.load, folder, plan.warmup_s)
         self.findings = Findings()
 
     def run(self) -> Findings:
-        peers: dict[str, Peer | None] = {peer.name: peer for peer in self.plan.peers}
-        peers[DIRECT] = None
         for number in range(self.plan.rounds):
             self._note_other_work()
-            for name in rotated(self.plan.names, number):
-                say(f"round {number + 1}/{self.plan.rounds}: {name}")
-                try:
-                    self._measure(name, peers[name], number)
-                except BenchmarkError as error:
-                    raise BenchmarkError(f"{name}: {error}\nIt last printed: {tail(self._log(name))}") from error
+            if self.plan.has_grpc:
+                self._take_turns(number, GRPC, self._measure_grpc)
+            if HTTP1 in self.plan.parts:
+                self._take_turns(number, HTTP1, self._measure_http1)
+            if TCP in self.plan.parts:
+                self._take_turns(number, TCP, self._measure_tcp)
         return self.findings
 
     def _note_other_work(self) -> None:
@@ -86,27 +65,32 @@ class Bench:
         if busy > MAX_OTHER_WORK:
             say(f"other work uses {busy:.0%} of this machine: latencies and requests/s will suffer")
 
-    def _measure(self, name: str, peer: Peer | None, number: int) -> None:
-        if peer and self.plan.has_memory and number == 0:
+    def _take_turns(self, number: int, protocol: str, measure: Callable[[str, Peer | None], None]) -> None:
+        peers = {peer.name: peer for peer in self.plan.peers}
+        for name in rotated(self.plan.names(protocol), number):
+            say(f"round {number + 1}/{self.plan.rounds}, {protocol}: {name}")
+            try:
+                measure(name, peers.get(name))
+            except (BenchmarkError, OSError) as error:
+                raise BenchmarkError(f"{name}: {error}\nIt last printed: {tail(self.stage.log(name))}") from error
+
+    # ---- gRPC
+
+    def _measure_grpc(self, name: str, peer: Peer | None) -> None:
+        if peer and MEMORY in self.plan.parts and name not in self.findings.memory:
             self.findings.memory[name] = self._measure_memory(peer)
-        if not (self.plan.shapes or self.plan.has_open_loop):
+        if not (self.plan.shapes or OPEN in self.plan.parts):
             return
-        with self._scene(peer) as scene:
+        with self.stage.scene(peer) as scene:
             for shape in self.plan.shapes:
                 for headers in self.plan.headers:
-                    self._measure_closed(name, scene, shape, headers)
-            if name in self.findings.memory and number == 0 and self.plan.shapes:
-                self.findings.memory[name]["loaded_kib"] = rss_anon_kib(process_tree(scene.peer_pids[0]))
-            if peer and self.plan.has_open_loop:
+                    sample = self.load.closed(scene.entry, scene.clocks, shape, headers, self.plan.duration_s)
+                    keep(self.findings.closed, name, shape, headers, sample)
+            memory = self.findings.memory.get(name)
+            if memory and self.plan.shapes and "loaded_kib" not in memory:
+                memory["loaded_kib"] = rss_anon_kib(process_tree(scene.peer_pids[0]))
+            if peer and OPEN in self.plan.parts:
                 self._measure_open(name, scene)
-
-    def _measure_closed(self, name: str, scene: Scene, shape: Shape, headers: str) -> None:
-        sample = self.load.closed(scene.entry, scene.clocks, shape, headers, self.plan.duration_s)
-        if scene.port is not None:
-            check_spread(sample, shape)
-        cost = f"{sample.cpu_per_request_us('proxy'):6.1f} us proxy, " if scene.port is not None else ""
-        say(f"  {shape} {headers}: {cost}{sample.cpu_per_request_us('backends'):.1f} us backends, {sample.rps:.0f}/s")
-        self.findings.closed.setdefault(name, {}).setdefault((str(shape), headers), []).append(sample)
 
     def _measure_open(self, name: str, scene: Scene) -> None:
         duration_s = self.plan.open_duration_s
@@ -117,7 +101,7 @@ class Bench:
         self.findings.opened.setdefault(name, []).append((through, direct))
 
     def _measure_memory(self, peer: Peer) -> dict[str, int]:
-        with self._scene(peer) as scene:
+        with self.stage.scene(peer) as scene:
             time.sleep(SETTLE_S)
             idle_kib = rss_anon_kib(process_tree(scene.peer_pids[0]))
             with self.load.idle(scene.entry[0], IDLE_CONNECTIONS):
@@ -126,37 +110,39 @@ class Bench:
         say(f"  RssAnon {idle_kib} KiB idle, {connected_kib} KiB with {IDLE_CONNECTIONS} connections")
         return {"idle_kib": idle_kib, "connected_kib": connected_kib}
 
-    @contextmanager
-    def _scene(self, peer: Peer | None) -> Iterator[Scene]:
-        with ExitStack() as stack:
-            ports, pids = [], []
-            for number in range(1, BACKENDS + 1):
-                argv = [str(self.native.backend), str(number)]
-                log = self.folder / f"backend-{number}.log"
-                process = stack.enter_context(running(argv, log, cores=self.cores.load, pipes=True))
-                assert process.stdout is not None
-                line = process.stdout.readline()
-                if not line:
-                    raise BenchmarkError(f"a backend ended at start: {tail(log)}")
-                ports.append(int(json.loads(line)["port"]))
-                pids.append(process.pid)
-            if peer is None:
-                yield Scene(ports, pids, None, ())
-            else:
-                port, peer_pids = self._start(stack, peer, ports)
-                yield Scene(ports, pids, port, peer_pids)
+    # ---- the others
 
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
+    def _measure_http1(self, name: str, peer: Peer | None) -> None:
+        with self.stage.scene(peer, HTTP1) as scene:
+            for shape in wrk.SHAPES:
+                for headers in self.plan.headers:
+                    sample = wrk.measure(
+                        scene.entry[0],
+                        scene.backend_ports,
+                        scene.clocks,
+                        shape,
+                        headers,
+                        self.plan.duration_s,
+                        self.cores.load,
+                    )
+                    keep(self.findings.http1, name, shape, headers, sample)
 
-    def _start(self, stack: ExitStack, peer: Peer, backends: Sequence[int]) -> tuple[int, list[int]]:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=self.folder)))
-        place = Place(free_port(), free_port(), backends, folder)
-        log = self._log(peer.name)
-        process = stack.enter_context(running(peer.command(place), log, cores=self.cores.proxy))
-        wait_until_listening(process, place.port, peer.title)
-        time.sleep(SETTLE_S)
-        return place.port, process_tree(process.pid)
+    def _measure_tcp(self, name: str, peer: Peer | None) -> None:
+        with pinned_here(self.cores.load), self.stage.scene(peer, TCP) as scene:
+            plan = self.plan
+            figures = raw_tcp.measure(scene.entry[0], scene.peer_pids, scene.raw, plan.bulk_bytes, plan.echo_duration_s)
+        say("  " + ", ".join(f"{what} {value:.1f}" for what, value in figures.items()))
+        for what, value in figures.items():
+            self.findings.tcp.setdefault(name, {}).setdefault(what, []).append(value)
+
+
+def keep(found: dict[str, Cells], name: str, shape: Shape, headers: str, sample: Sample) -> None:
+    cost = ""
+    if "proxy" in sample.cpu_us:
+        check_spread(sample, shape)
+        cost = f"{sample.cpu_per_request_us('proxy'):6.1f} us proxy, "
+    say(f"  {shape} {headers}: {cost}{sample.cpu_per_request_us('backends'):.1f} us backends, {sample.rps:.0f}/s")
+    found.setdefault(name, {}).setdefault((str(shape), headers), []).append(sample)
 
 
 def check_spread(sample: Sample, shape: Shape) -> None:

@@ -9,25 +9,29 @@ from pathlib import Path
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Shape, parse_shape
 from benchmarks.peers.gossamer import make_peer
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.peer import GRPC, HTTP1, TCP, Peer
 from benchmarks.peers.table import PEERS
 
 DIRECT = "direct"
 OPEN_RATE = 1000
 IDLE_CONNECTIONS = 1000
 HEADERS = ("same", "unique")
-ALL_PARTS = ("8x32", "8x4", "1x1", "open", "memory")
+OPEN = "open"
+MEMORY = "memory"
+SHAPES = ("8x32", "8x4", "1x1")
+PARTS = (OPEN, MEMORY, HTTP1, TCP)
+ALL_PARTS = SHAPES + PARTS
+BULK_BYTES_PER_S = 800_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Closed-loop shapes, whether to run the open loop and the memory part, and for how long."""
+    """Closed-loop shapes of gRPC, what else to measure (of PARTS), and for how long."""
 
     peers: tuple[Peer, ...]
     shapes: tuple[Shape, ...]
     headers: tuple[str, ...]
-    has_open_loop: bool
-    has_memory: bool
+    parts: frozenset[str]
     rounds: int
     duration_s: float
     warmup_s: float
@@ -39,20 +43,31 @@ class Plan:
         return 2 * self.duration_s
 
     @property
-    def names(self) -> list[str]:
+    def bulk_bytes(self) -> int:
+        """Of each bulk measurement of raw TCP, which is so many bytes, not so much time."""
+        return int(self.duration_s * BULK_BYTES_PER_S)
+
+    @property
+    def echo_duration_s(self) -> float:
+        return 0.6 * self.duration_s
+
+    @property
+    def has_grpc(self) -> bool:
+        return bool(self.shapes or self.parts & {OPEN, MEMORY})
+
+    def names(self, protocol: str) -> list[str]:
         """What takes part in the rotation; the direct path is there for the backends' own cost."""
-        return [peer.name for peer in self.peers] + ([DIRECT] if self.shapes else [])
+        found = [peer.name for peer in self.peers if protocol in peer.protocols]
+        return found + ([DIRECT] if protocol == GRPC and self.shapes else [])
 
     @property
     def is_complete(self) -> bool:
         """Only such a run may become the published result."""
-        everything = {str(shape) for shape in self.shapes} >= set(ALL_PARTS[:3])
         return (
-            everything
-            and self.has_open_loop
-            and self.has_memory
+            {str(shape) for shape in self.shapes} >= set(SHAPES)
+            and self.parts == set(PARTS)
             and set(self.headers) == set(HEADERS)
-            and set(self.names) >= set(PEERS)
+            and {peer.name for peer in self.peers} >= set(PEERS)
         )
 
 
@@ -72,11 +87,10 @@ def parse_headers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split(",")))
 
 
-def parse_parts(text: str) -> tuple[tuple[Shape, ...], bool, bool]:
-    """The closed-loop shapes, whether `open` is among the parts, and whether `memory` is."""
-    parts = dict.fromkeys(text.split(","))
-    shapes = tuple(parse_shape(part) for part in parts if part not in ("open", "memory"))
-    return shapes, "open" in parts, "memory" in parts
+def parse_parts(text: str) -> tuple[tuple[Shape, ...], frozenset[str]]:
+    """The closed-loop shapes of gRPC, and the other parts."""
+    words = dict.fromkeys(text.split(","))
+    return tuple(parse_shape(word) for word in words if word not in PARTS), frozenset(PARTS) & words.keys()
 
 
 def rotated(names: list[str], round_number: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The plot of a run, as SVG: CPU per request by shape, added latency, memory. Ours stands out, the others are named."""
+"""The plot of a run, as SVG: CPU by protocol and shape, added latency, memory. Ours stands out, others are named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,12 @@ def draw(summary: Summary, path: Path) -> None:
             draw_bars(spot, *panel, summary["titles"])
         for spot in list(axes.flat)[len(panels) :]:
             spot.axis("off")
-        figure.suptitle("Proxied unary gRPC, one worker thread each; less is better", x=0.012, ha="left", weight="bold")
+        figure.suptitle(
+            "gRPC, HTTP/1.1 and raw TCP through a proxy, one worker thread each; less is better",
+            x=0.012,
+            ha="left",
+            weight="bold",
+        )
         figure.text(0.012, 0.008, footnote(summary), size=7.5, color="#6b7280")
         figure.tight_layout(rect=(0, 0.03, 1, 0.985), h_pad=2.0, w_pad=2.5)
         figure.savefig(path, metadata={"Date": None})
@@ -51,11 +56,7 @@ def draw(summary: Summary, path: Path) -> None:
 
 def panels_of(summary: Summary) -> list[tuple[str, dict[str, float]]]:
     """Each panel's title, and its value by peer."""
-    keys = list(dict.fromkeys(key for name in summary["closed"] for key in proxy_cpu_us(summary, name)))
-    keys.sort(key=lambda key: key[1])
-    panels = [
-        (f"CPU µs per request, {shape}, {headers} headers", by_peer(summary, shape, headers)) for shape, headers in keys
-    ]
+    panels = cpu_panels(summary, "closed", "CPU µs per request")
     if opened := summary["open"]:
         rate = summary["method"]["open_rate_per_s"]
         for key, text in (("p50", "p50"), ("p99", "p99")):
@@ -65,16 +66,23 @@ def panels_of(summary: Summary) -> list[tuple[str, dict[str, float]]]:
         count = summary["method"]["idle_connections"]
         values = {name: used["connected_kib"] / 1024 for name, used in memory.items()}
         panels.append((f"memory MiB with {count} idle connections", values))
+    panels += cpu_panels(summary, "http1", "HTTP/1.1: CPU µs")
+    for what in next(iter(summary["tcp"].values()), {}):
+        panels.append((f"TCP: {what}", {name: figures[what]["median"] for name, figures in summary["tcp"].items()}))
     return panels
 
 
-def by_peer(summary: Summary, shape: str, headers: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name in summary["closed"]:
-        values = proxy_cpu_us(summary, name)
-        if (shape, headers) in values:
-            found[name] = values[shape, headers]
-    return found
+def cpu_panels(summary: Summary, part: str, title: str) -> list[tuple[str, dict[str, float]]]:
+    keys = list(dict.fromkeys(key for name in summary[part] for key in proxy_cpu_us(summary, name, part)))
+    keys.sort(key=lambda key: key[1])
+    return [
+        (f"{title}, {shape}, {headers} headers", by_peer(summary, part, (shape, headers))) for shape, headers in keys
+    ]
+
+
+def by_peer(summary: Summary, part: str, key: tuple[str, str]) -> dict[str, float]:
+    measured = {name: proxy_cpu_us(summary, name, part) for name in summary[part]}
+    return {name: values[key] for name, values in measured.items() if key in values}
 
 
 def draw_bars(axes: Axes, title: str, values: dict[str, float], titles: dict[str, Any]) -> None:

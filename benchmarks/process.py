@@ -105,6 +105,23 @@ def process_tree(pid: int) -> list[int]:
     return [pid] + [descendant for child in children for descendant in process_tree(child)]
 
 
+def cpu_us(pids: Sequence[int]) -> float:
+    """CPU time of processes so far, of all their threads: clock_getcpuclockid(3)."""
+    return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in pids) / 1000
+
+
+@contextmanager
+def pinned_here(cores: str | None) -> Iterator[None]:
+    """This thread, and those that it starts, on these cores while the block runs."""
+    before = os.sched_getaffinity(0)
+    if cores is not None:
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def rss_anon_kib(pids: Sequence[int]) -> int:
     """Anonymous resident memory (RssAnon), summed over the processes."""
     return sum(parse_rss_anon_kib(Path(f"/proc/{pid}/status").read_text()) for pid in pids)

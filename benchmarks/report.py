@@ -28,6 +28,8 @@ def render_markdown(summary: Summary) -> str:
         *(closed_section(summary, headers) for headers in measured_headers(summary)),
         open_section(summary),
         memory_section(summary),
+        *(http1_section(summary, headers) for headers in measured_headers(summary, "http1")),
+        tcp_section(summary),
         goals_section(summary),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -47,21 +49,29 @@ def machine_text(summary: Summary) -> str:
     )
 
 
-def measured_headers(summary: Summary) -> list[str]:
-    return list(dict.fromkeys(cell["headers"] for cells in summary["closed"].values() for cell in cells))
+def measured_headers(summary: Summary, part: str = "closed") -> list[str]:
+    return list(dict.fromkeys(cell["headers"] for cells in summary[part].values() for cell in cells))
 
 
 def closed_section(summary: Summary, headers: str) -> str:
+    return closed_loop(summary, "closed", headers, f"## CPU per request, {headers} headers")
+
+
+def http1_section(summary: Summary, headers: str) -> str:
+    return closed_loop(summary, "http1", headers, f"## HTTP/1.1: CPU per request, {headers} headers")
+
+
+def closed_loop(summary: Summary, part: str, headers: str, title: str) -> str:
     rows = [
         closed_row(summary["titles"][name], cell)
-        for shape in dict.fromkeys(cell["shape"] for cells in summary["closed"].values() for cell in cells)
-        for name, cells in summary["closed"].items()
+        for shape in dict.fromkeys(cell["shape"] for cells in summary[part].values() for cell in cells)
+        for name, cells in summary[part].items()
         for cell in cells
         if (cell["shape"], cell["headers"]) == (shape, headers)
     ]
     columns = ["shape", "proxy", "CPU us/request", "backends' CPU us/request", "requests/s", "p50 us", "p99 us"]
-    parts = [f"## CPU per request, {headers} headers", table(columns, rows), ratio_text(summary, headers)]
-    return "\n\n".join(part for part in parts if part)
+    texts = [title, table(columns, rows), ratio_text(summary, part, headers)]
+    return "\n\n".join(text for text in texts if text)
 
 
 def closed_row(title: str, cell: Cell) -> list[str]:
@@ -77,10 +87,10 @@ def closed_row(title: str, cell: Cell) -> list[str]:
     ]
 
 
-def ratio_text(summary: Summary, headers: str) -> str:
+def ratio_text(summary: Summary, part: str, headers: str) -> str:
     lines = []
-    for peer in summary["closed"]:
-        found = {shape: ratio for (shape, kind), ratio in ratios(summary, peer).items() if kind == headers}
+    for peer in summary[part]:
+        found = {shape: ratio for (shape, kind), ratio in ratios(summary, peer, part).items() if kind == headers}
         if peer not in (OURS, DIRECT) and found:
             text = ", ".join(f"{ratio:.2f} at {shape}" for shape, ratio in found.items())
             lines.append(f"- ours / {summary['titles'][peer]}: {text}")
@@ -119,6 +129,14 @@ def memory_section(summary: Summary) -> str:
     count = summary["method"]["idle_connections"]
     columns = ["proxy", "idle MiB", f"{count} idle connections MiB", "bytes per connection", "after the load MiB"]
     return f"## Memory (RssAnon)\n\n{table(columns, rows)}"
+
+
+def tcp_section(summary: Summary) -> str:
+    if not summary["tcp"]:
+        return ""
+    columns = ["proxy", *next(iter(summary["tcp"].values()))]
+    rows = [[summary["titles"][name], *map(with_spread, figures.values())] for name, figures in summary["tcp"].items()]
+    return f"## Raw TCP: CPU, and memory of idle connections\n\n{table(columns, rows)}"
 
 
 def goals_section(summary: Summary) -> str:

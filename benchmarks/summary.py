@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-from benchmarks.bench import Findings
+from benchmarks.bench import Cells, Findings
 from benchmarks.load import Sample
 from benchmarks.plan import DIRECT, IDLE_CONNECTIONS, OPEN_RATE, Plan
+from benchmarks.raw_tcp import BULK_CONNECTIONS, bulk_name
 
 OURS = "gossamer"
 
@@ -70,12 +71,18 @@ def summarise(plan: Plan, findings: Findings, machine: dict[str, Any]) -> Summar
         "closed": {name: cells(findings.closed[name]) for name in names if name in findings.closed},
         "open": {name: added_latency(pairs) for name, pairs in findings.opened.items()},
         "memory": {name: memory(figures) for name, figures in findings.memory.items()},
+        "http1": {name: cells(findings.http1[name]) for name in names if name in findings.http1},
+        "tcp": {
+            name: {what: figure(values) for what, values in findings.tcp[name].items()}
+            for name in names
+            if name in findings.tcp
+        },
     }
     summary["goals"] = goals(summary)
     return summary
 
 
-def cells(samples: dict[tuple[str, str], list[Sample]]) -> list[Cell]:
+def cells(samples: Cells) -> list[Cell]:
     return [cell(shape, headers, rounds) for (shape, headers), rounds in samples.items()]
 
 
@@ -114,18 +121,18 @@ def memory(figures: dict[str, int]) -> dict[str, float]:
     return {**figures, "bytes_per_idle_connection": round(growth_bytes)}
 
 
-def proxy_cpu_us(summary: Summary, name: str) -> dict[tuple[str, str], float]:
-    """The median CPU of one peer by (shape, headers)."""
+def proxy_cpu_us(summary: Summary, name: str, part: str = "closed") -> dict[tuple[str, str], float]:
+    """The median CPU of one peer by (shape, headers), of gRPC or `http1`."""
     return {
         (cell["shape"], cell["headers"]): cell["proxy_cpu_us"]["median"]
-        for cell in summary["closed"].get(name, [])
+        for cell in summary[part].get(name, [])
         if cell["proxy_cpu_us"]
     }
 
 
-def ratios(summary: Summary, peer: str) -> dict[tuple[str, str], float]:
+def ratios(summary: Summary, peer: str, part: str = "closed") -> dict[tuple[str, str], float]:
     """Our CPU per request over the peer's, where both were measured."""
-    ours, theirs = proxy_cpu_us(summary, OURS), proxy_cpu_us(summary, peer)
+    ours, theirs = proxy_cpu_us(summary, OURS, part), proxy_cpu_us(summary, peer, part)
     return {key: round(ours[key] / theirs[key], 2) for key in ours if key in theirs}
 
 
@@ -139,7 +146,32 @@ def goals(summary: Summary) -> list[Goal]:
     if used := summary["memory"].get(OURS):
         found.append(goal("RssAnon idle, MB", 16, round(used["idle_kib"] * 1024 / 1e6, 1)))
         found.append(goal("RssAnon per idle connection, bytes", 2048, used["bytes_per_idle_connection"]))
-    return found
+    return found + http1_goals(summary) + tcp_goals(summary)
+
+
+def http1_goals(summary: Summary) -> list[Goal]:
+    limits = (("nginx", "nginx's", 1.2), ("envoy", "Envoy's", 1.0))
+    return [
+        goal(f"HTTP/1.1: CPU per request over {whose}, {shape}, {headers}", limit, ratio)
+        for peer, whose, limit in limits
+        for (shape, headers), ratio in ratios(summary, peer, "http1").items()
+    ]
+
+
+def tcp_goals(summary: Summary) -> list[Goal]:
+    measured = summary["tcp"]
+    if OURS not in measured:
+        return []
+    return [
+        goal(
+            f"TCP: CPU per GB over {whose}, {connections} at once",
+            1,
+            round(measured[OURS][what]["median"] / measured[peer][what]["median"], 2),
+        )
+        for peer, whose in (("envoy", "Envoy's"), ("haproxy", "HAProxy's"))
+        for connections in BULK_CONNECTIONS
+        if peer in measured and (what := bulk_name(connections))
+    ]
 
 
 def goal(text: str, limit: float, value: float) -> Goal:

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import NamedTuple
 
-HOT_PACKAGES = ("proxy.codec", "proxy.relay", "proxy.balance")
+# Those that have a `.pxd`, which no wheel carries (setup.py); a test holds them together.
+HOT_PACKAGES = ("proxy.balance", "proxy.codec", "proxy.metrics", "proxy.net", "proxy.relay", "proxy.relay.http1")
 
 
 class Modules(NamedTuple):
@@ -25,6 +26,8 @@ def inspect_package(package: str) -> Modules:
     """Look where each module of `package` would come from; imports the package, not its modules."""
     found = Modules([], [])
     for module in sorted(iter_modules(import_module(package).__path__)):
+        if module.ispkg:
+            continue
         spec = find_spec(f"{package}.{module.name}")
         is_compiled = spec is not None and (spec.origin or "").endswith(tuple(EXTENSION_SUFFIXES))
         (found.compiled if is_compiled else found.plain).append(module.name)

@@ -26,6 +26,8 @@ def main() -> int:
         return run_proxy(arguments[1:])
     if arguments[:1] == ["controlplane"]:
         return run_controlplane(arguments[1:])
+    if arguments[:1] == ["injector"]:
+        return run_injector(arguments[1:])
     try:
         from mesh.commands import run
     except ModuleNotFoundError as missing:
@@ -48,5 +50,18 @@ def run_controlplane(arguments: list[str]) -> int:
         if name.partition(".")[0] in {"controlplane", "mesh"}:
             raise
         print(f"mesh: {name} is missing: install gossamer-mesh[controlplane].", file=sys.stderr)
+        return 1
+    return run_main(arguments)
+
+
+def run_injector(arguments: list[str]) -> int:
+    """The webhook's process has the Kubernetes client, and nothing of the command line."""
+    try:
+        from injector.main import main as run_main
+    except ModuleNotFoundError as missing:
+        name = missing.name or ""
+        if name.partition(".")[0] in {"injector", "mesh"}:
+            raise
+        print(f"mesh: {name} is missing: install gossamer-mesh[injector].", file=sys.stderr)
         return 1
     return run_main(arguments)

@@ -19,6 +19,8 @@ from typer.exceptions import TyperException
 
 from mesh.build import HOT_PACKAGES, inspect_package
 from mesh.demo.command import demo
+from mesh.inject.command import inject, uninject
+from mesh.install.command import install, uninstall, upgrade
 from mesh.version import VERSION
 
 FORWARDED = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -55,8 +57,7 @@ class Forwarded(TyperCommand):
             return []
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            main: Callable[[list[str]], int] = {"proxy": run_proxy, "controlplane": run_controlplane}[str(self.name)]
-            main(["--help"])
+            FORWARDS[str(self.name)](["--help"])
         options = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text.getvalue()))
         return [CompletionItem(option) for option in options if option.startswith(incomplete)]
 
@@ -71,6 +72,19 @@ def run_controlplane(arguments: list[str]) -> int:
     from controlplane.main import main
 
     return main(arguments)
+
+
+def run_injector(arguments: list[str]) -> int:
+    from injector.main import main
+
+    return main(arguments)
+
+
+FORWARDS: dict[str, Callable[[list[str]], int]] = {
+    "proxy": run_proxy,
+    "controlplane": run_controlplane,
+    "injector": run_injector,
+}
 
 
 def print_version(wanted: bool) -> None:
@@ -100,7 +114,18 @@ def controlplane(context: typer.Context) -> int:
     return run_controlplane(context.args)
 
 
+@app.command(cls=Forwarded, add_help_option=False, context_settings=FORWARDED)
+def injector(context: typer.Context) -> int:
+    """Put the sidecar into pods as they are created: the admission webhook. Its options: `mesh injector --help`."""
+    return run_injector(context.args)
+
+
 app.command()(demo)
+app.command()(inject)
+app.command()(uninject)
+app.command()(install)
+app.command()(upgrade)
+app.command()(uninstall)
 
 
 @app.command()

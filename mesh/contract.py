@@ -13,7 +13,22 @@ PROXY_UID = 2102
 
 # How a meshed pod is known, and where its settings are.
 PROXY_CONTAINER = "gossamer-proxy"
+INIT_CONTAINER = "gossamer-init"
 OUR_ANNOTATIONS = "config.gossamer.mesh/"
+# The label of namespaces and pods that asks for the sidecar; on pods also an annotation, which has the last word.
+INJECT = "gossamer.mesh/inject"
+ENABLED, DISABLED = "enabled", "disabled"
+# The annotation in which the injector keeps what it takes to undo its work.
+INJECTED = "gossamer.mesh/injected"
+
+# Where the control plane is unless the installation says otherwise, and what runs there and in every pod.
+CONTROL_NAMESPACE = "gossamer"
+CONTROL_SERVICE = "gossamer-controlplane"
+CLUSTER_DOMAIN = "cluster.local"
+IMAGE = "gossamer/mesh"
+
+# For whom the sidecar's token is, so that nobody else takes it for one of theirs.
+TOKEN_AUDIENCE = "gossamer.mesh"
 
 # The filter_metadata of a locality and of an endpoint, with who runs there.
 METADATA = "gossamer.mesh"

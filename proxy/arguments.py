@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
+from mesh.ports import Ports, read_ports
 
 _USAGE = """\
 mesh proxy --listen HOST:PORT --to HOST:PORT,... [option...]
        mesh proxy --listen HOST:PORT --control-plane HOST:PORT [option...]
        mesh proxy --config FILE | --intercept [option...]"""
+OPAQUE_PORTS = "GOSSAMER_OPAQUE_PORTS"
 _EPILOG = """\
 examples:
   mesh proxy --listen 127.0.0.1:4140 --to 127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003
@@ -54,7 +57,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", metavar="FILE", action=Once, help="YAML file with clusters and routes (docs/proxy-config.md)"
+        "--config",
+        metavar="FILE",
+        action=Once,
+        help="YAML file with clusters and routes; with --control-plane or --intercept, with settings alone "
+        "(docs/proxy-config.md)",
     )
     parser.add_argument("--listen", metavar="HOST:PORT", action=Once, help="where to accept connections")
     parser.add_argument(
@@ -72,6 +79,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a field of `settings` (docs/proxy-config.md), where there is no file; may be repeated",
     )
     parser.add_argument(
         "--workers",
@@ -130,6 +144,23 @@ def add_interception_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         text = f"where {direction} connections are led to (default {port})"
         group.add_argument(name, metavar="PORT", type=int, default=port, help=text)
+    group.add_argument(
+        "--opaque-ports",
+        metavar="PORTS",
+        type=parse_opaque_ports,
+        default=os.environ.get(OPAQUE_PORTS),
+        help="ports of this pod at which others' connections are passed on as they are, such as 25,3000-3010; in place "
+        f"of those where servers are known to speak first (default: the variable {OPAQUE_PORTS})",
+    )
+
+
+def parse_opaque_ports(text: str) -> Ports:
+    ports = read_ports(text)
+    if ports.wrong:
+        raise argparse.ArgumentTypeError(
+            f"write ports from 1 to 65535 and ranges such as 3000-3010, commas between, not {ports.wrong[0][:60]!a}"
+        )
+    return ports
 
 
 def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -137,8 +168,8 @@ def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace
     if arguments.protocol and not arguments.to:
         parser.error("--protocol says what the endpoints of --to speak; in a file it is a field of each cluster")
     if arguments.control_plane:
-        if arguments.config or arguments.to:
-            parser.error("--control-plane tells the endpoints: leave --config and --to out")
+        if arguments.to:
+            parser.error("--control-plane tells the endpoints: leave --to out")
         if not arguments.listen and not arguments.intercept:
             parser.error("--control-plane needs --listen HOST:PORT, or --intercept in a pod")
         return
@@ -146,11 +177,11 @@ def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         if getattr(arguments, name):
             parser.error(f"--{name.replace('_', '-')} needs --control-plane HOST:PORT")
     if arguments.intercept:
-        if arguments.config or arguments.to:
-            parser.error("--intercept serves whatever the pod calls: leave --config and --to out")
+        if arguments.to:
+            parser.error("--intercept serves whatever the pod calls: leave --to out")
         return
-    if arguments.config and (arguments.listen or arguments.to or arguments.admin):
-        parser.error("--config stands alone: give listen, admin and endpoints in the file")
+    if arguments.config and (arguments.listen or arguments.to or arguments.admin or arguments.set):
+        parser.error("--config stands alone: give listen, admin, endpoints and settings in the file")
     if not arguments.config and not (arguments.listen and arguments.to):
         parser.error(
             "give --config FILE, or --listen HOST:PORT and --to HOST:PORT,..., "

@@ -58,6 +58,7 @@ class Clusters:
         self.opaque_by_name: dict[str, OpaqueCluster] = {}
         self.users: Counter[str] = Counter()
         self.wishes: dict[str, model.Cluster] = {}
+        self.leaving = False
         self.names = Names(self._resolved)
         self.refresh_s = self.names.refresh_s
         self._hosts: dict[str, frozenset[str]] = {}
@@ -71,7 +72,7 @@ class Clusters:
         """A cluster without endpoints as yet: requests wait, and its fail-fast clock runs."""
         cluster = self.by_name.get(wish.name)
         if cluster is None:
-            cluster = self.by_name[wish.name] = Cluster(wish.name, Balancer(), wish.failfast_timeout_s, now)
+            cluster = self.by_name[wish.name] = self._make(wish, now)
         return cluster
 
     def put(self, wish: model.Cluster, now: float) -> bool:
@@ -129,9 +130,21 @@ class Clusters:
         if cluster is None:
             # None yet is a cluster without endpoints: requests wait.
             wish = self.wishes.get(name) or model.Cluster(name, ())
-            cluster = self.http1_by_name[name] = Cluster(name, Balancer(), wish.failfast_timeout_s, now)
+            cluster = self.http1_by_name[name] = self._make(wish, now)
             self._fill_http1(cluster, self._addresses(wish), wish.connect_timeout_s, now)
         return cluster
+
+    def _make(self, wish: model.Cluster, now: float) -> Cluster:
+        cluster = Cluster(wish.name, Balancer(), wish.failfast_timeout_s, now)
+        if self.leaving:
+            cluster.leave()
+        return cluster
+
+    def leave(self) -> None:
+        """The endpoints are the pod's own application, which is about to end."""
+        self.leaving = True
+        for cluster in (*self.by_name.values(), *self.http1_by_name.values()):
+            cluster.leave()
 
     def opaque(self, name: str) -> OpaqueCluster:
         cluster = self.opaque_by_name.get(name)

@@ -41,8 +41,15 @@ class Http1:
         self.memo = HeadMemo(limits)
         self.pool = Http1Pool(self.relay, self.memo, buffer, upstream_tcp, settings.upstream_user_timeout_s)
         self.listener = Http1Listener(
-            self.relay, self.memo, buffer, tcp, settings.idle_timeout_s, settings.max_connection_age_s
+            self.relay,
+            self.memo,
+            buffer,
+            tcp,
+            settings.idle_timeout_s,
+            settings.max_connection_age_s,
+            settings.upstream_user_timeout_s,
         )
+        self._restrict(settings)
 
     def dial(self, link: Link) -> None:
         self.pool.dial(link)
@@ -56,9 +63,14 @@ class Http1:
 
     def configure(self, settings: model.Settings, limits: Limits) -> None:
         self.memo.configure(limits)
-        self.pool.user_timeout_s = settings.upstream_user_timeout_s
+        self.pool.user_timeout_s = self.listener.patience.timeout_s = settings.upstream_user_timeout_s
         self.listener.idle_timeout_s = settings.idle_timeout_s
         self.listener.max_age_s = settings.max_connection_age_s
+        self._restrict(settings)
+
+    def _restrict(self, settings: model.Settings) -> None:
+        self.listener.head_timeout_s = settings.head_timeout_s
+        self.listener.stalled_timeout_s = settings.stalled_timeout_s
 
     def tick(self, now: float) -> None:
         """As `Traffic` has it."""

@@ -7,16 +7,19 @@ the pod is about to end.
 from __future__ import annotations
 
 import random
+from collections.abc import Container
 
 from proxy.balance.endpoint import Endpoint
 from proxy.interception import Interception
 from proxy.metrics.connections import ConnectionCounts
-from proxy.metrics.handles import HttpMetrics
+from proxy.metrics.handles import HttpMetrics, TcpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.originals import Direct
+from proxy.relay.opaque import Way
 from proxy.route import model
-from proxy.traffic import DirectionTally, Traffic, no_route
+from proxy.route.hints import OPAQUE_PORTS
+from proxy.traffic import DirectionTally, Traffic, label_way, no_route
 
 
 class InboundTally(DirectionTally):
@@ -28,9 +31,14 @@ class InboundTally(DirectionTally):
             labels += (("target_addr", model.join_host_port(*endpoint.address)), ("tls", "disabled"))
         return self.registry.http(labels)
 
+    def connection(self, way: Way) -> TcpMetrics:
+        """Of one that is passed on as it is. The name in a hello is whatever its client likes."""
+        labels: Labels = (("direction", "inbound"), ("peer", "dst"), *label_way(way))
+        return self.registry.tcp(labels) if way.hello is None else self.registry.foreign_tcp(labels)
+
 
 class Inbound:
-    """One per worker."""
+    """One per worker. `opaque_ports` are those where nothing is looked at."""
 
     def __init__(
         self,
@@ -39,19 +47,21 @@ class Inbound:
         rng: random.Random,
         own_ports: frozenset[int],
         counts: ConnectionCounts,
+        opaque_ports: Container[int] = OPAQUE_PORTS,
     ) -> None:
+        tally = InboundTally(registry)
         self.traffic = Traffic(
             "inbound",
             settings,
             registry,
             rng,
-            InboundTally(registry),
+            tally,
             lambda form: no_route,
             self._changed,
             ahead=False,
         )
-        policy = Direct(self.traffic.clusters)
-        self.interception: Interception = self.traffic.intercept(policy, own_ports, counts)
+        policy = Direct(self.traffic.clusters, opaque_ports)
+        self.interception: Interception = self.traffic.intercept(policy, own_ports, counts, tally.connection)
 
     def _changed(self) -> None:
         """There are no names here to be resolved."""

@@ -14,6 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from proxy.balance.p2c import Balancer
 from proxy.clusters import Clusters
 from proxy.codec.detect import HTTP1, HTTP2
 from proxy.codec.h1_memo import HeadMemo
@@ -30,13 +31,14 @@ from proxy.net.peek import Decision, Detector
 from proxy.net.poll import make_watcher
 from proxy.originals import Address, Policy
 from proxy.relay.cluster import Cluster
+from proxy.relay.failure import LOOP
+from proxy.relay.opaque import Way
 from proxy.relay.relay import Relay, Tally
 from proxy.route import model
-from proxy.route.hints import Expectation, Hints
+from proxy.route.hints import UNKNOWN, Expectation, Hints
 
-# How long a client's first word is waited for. Its server is asked then, and if the client speaks HTTP first after all,
-# it is served as that: so this costs no more than a connection (docs/decisions/0015).
-_SILENCE_S = 1.0
+# Stands for where a connection goes that nobody led here. What it speaks is found out, so that HTTP can be answered.
+_NOWHERE: Address = ("", 0)
 # A destination that nobody has had a connection for in so long is forgotten.
 _UNUSED_S = 60.0
 
@@ -71,7 +73,7 @@ class Interception:
         counts: ConnectionCounts,
         buffer: ReadBuffer,
         tcp: TcpMetrics,
-        upstream_tcp: TcpMetrics,
+        upstream_tcp: Callable[[Way], TcpMetrics],
         own_ports: frozenset[int],
         settings: model.Settings,
         here: Address | None = None,
@@ -90,7 +92,7 @@ class Interception:
         self.scopes: dict[Address, Scope] = {}
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
-        hints = Hints()
+        self.hints = hints = Hints()
         watcher = make_watcher(self.loop)
         self.opaque = OpaqueRelay(
             watcher,
@@ -100,13 +102,19 @@ class Interception:
             hints,
             random.random,
             tcp,
-            lambda way: upstream_tcp,
+            upstream_tcp,
             self._is_own,
             self._reclaimed,
             user_timeout_s,
+            settings.tcp_idle_timeout_s,
         )
-        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts, _SILENCE_S)
-        self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s)
+        # A client's first word is waited for so long. Its server is asked then; if HTTP follows after all, it is served
+        # as that, so silence costs no more than a connection (docs/decisions/0015).
+        timeout_s = settings.detect_timeout_s
+        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts, timeout_s)
+        self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s, listener.room)
+        listener.room.join(self.opaque)
+        listener.room.join(self.detector)
 
     def _is_own(self, address: Address) -> bool:
         """To connect there would bring the connection back to us."""
@@ -118,19 +126,26 @@ class Interception:
         """One that was led to nobody but us has no way on: it would come back, and again."""
         where = original or self.here
         if where is None:
-            self.counts.failures.add("loop")
-            sock.close()
+            # Who speaks HTTP says so at once: nobody else is waited for.
+            self.hints.learn(_NOWHERE, monotonic())
+            self.detector.arrive(sock, _NOWHERE)
             return
         self.policy.prepare(where, lambda: self.detector.arrive(sock, where))
 
     def _expect(self, original: Address | None, sock: socket.socket) -> Expectation:
         assert original is not None
-        return self.policy.expect(original)
+        return UNKNOWN if original == _NOWHERE else self.policy.expect(original)
 
     def _decided(self, sock: socket.socket, original: Address | None, decision: Decision) -> None:
         assert original is not None
         if decision.kind not in (HTTP2, HTTP1):
-            self.opaque.begin(sock, self.policy.way(original), original, decision.is_silent)
+            if original == _NOWHERE:
+                self.counts.failures.add(LOOP.reason)
+                sock.close()
+                return
+            way = self.policy.way(original)
+            way.hello = decision.hello
+            self.opaque.begin(sock, way, original, decision.is_silent)
             return
         scope = self._scope(original)
         make: Any = partial(self.listener.make_adapter, scope.http2)
@@ -168,6 +183,8 @@ class Interception:
         self, original: Address, form: Callable[[str, float], Cluster]
     ) -> Callable[[bytes, bytes], tuple[Cluster | None, float]]:
         def route(authority: bytes, path: bytes) -> tuple[Cluster | None, float]:
+            if original == _NOWHERE:
+                return Cluster("this proxy", Balancer(), 0.0, 0.0, LOOP), 0.0
             name, timeout_s = self.policy.route(original, authority, path)
             return (form(name, monotonic()), timeout_s) if name else (None, 0.0)
 
@@ -182,6 +199,8 @@ class Interception:
         self.limits = limits
         self.acceptor.configure(settings.upstream_user_timeout_s)
         self.opaque.user_timeout_s = settings.upstream_user_timeout_s
+        self.opaque.idle_timeout_s = settings.tcp_idle_timeout_s
+        self.detector.timeout_s = settings.detect_timeout_s
         for scope in self.scopes.values():
             scope.memo.configure(limits)
 
@@ -189,7 +208,7 @@ class Interception:
 
     def listen(self, hosts: tuple[str, ...], port: int, reuse_port: bool) -> list[Address]:
         """OSError where none of the hosts, which are IP addresses, can be listened on: a pod may have no IPv6."""
-        self.listener.bound_connections()
+        self.listener.bound_connections(1 if self.here else 2)
         found, errors = [], []
         for host in hosts:
             try:

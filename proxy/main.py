@@ -19,9 +19,9 @@ from mesh.version import VERSION
 from proxy.admin import Admin
 from proxy.arguments import parse
 from proxy.codec import connection
-from proxy.config import from_arguments, load, without_clusters
+from proxy.config import from_arguments, load, load_settings, with_settings, without_clusters
 from proxy.errors import ConfigError, ListenError
-from proxy.life import Door, Drain, Life, read_life
+from proxy.life import Door, Drain, Life, Siblings, Worker, read_life
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
 from proxy.net.descriptors import watch_descriptors
@@ -29,7 +29,7 @@ from proxy.net.log import log, log_bug, log_unhandled
 from proxy.outbound import Outbound
 from proxy.route.model import OPAQUE, PROTOCOLS, Address, ProxyConfig, join_host_port
 from proxy.traffic import Direction, keep_time
-from proxy.workers import run_workers
+from proxy.workers import SIGNALS, run_workers
 
 if TYPE_CHECKING:
     from proxy.admin.health import ApplicationHealth
@@ -40,12 +40,21 @@ _WATCH_S = 1.0
 
 
 def read_config(arguments: argparse.Namespace) -> ProxyConfig:
-    if arguments.config:
+    if is_told(arguments):
+        config = without_clusters(arguments.listen or f"127.0.0.1:{arguments.outbound_port}", arguments.admin)
+        if arguments.config:
+            config = replace(config, settings=load_settings(arguments.config))
+    elif arguments.config:
         return load(arguments.config)
-    if arguments.control_plane or arguments.intercept:
-        return without_clusters(arguments.listen or f"127.0.0.1:{arguments.outbound_port}", arguments.admin)
-    protocol = PROTOCOLS.get(arguments.protocol, "")
-    return from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin, protocol)
+    else:
+        protocol = PROTOCOLS.get(arguments.protocol, "")
+        config = from_arguments(arguments.listen, ",".join(arguments.to), arguments.admin, protocol)
+    return with_settings(config, arguments.set)
+
+
+def is_told(arguments: argparse.Namespace) -> bool:
+    """Whether a control plane, or what the pod calls, says where requests go; then a file has settings alone."""
+    return bool(arguments.control_plane or arguments.intercept)
 
 
 def find_membership(arguments: argparse.Namespace) -> Membership | None:
@@ -82,6 +91,7 @@ class Proxy:
         config: ProxyConfig,
         membership: Membership | None,
         life: Life,
+        siblings: Siblings,
         worker: int,
     ) -> None:
         self.arguments = arguments
@@ -99,12 +109,13 @@ class Proxy:
         elif is_raw(config):
             self._share_out()
         self.drain = Drain(self._doors(), life, lambda: self.config.settings.drain_timeout_s, log)
+        self.crew = Worker(siblings, worker, self.drain)
         self.admin = Admin(
             self._unready_reason,
             self.registry.exposition,
             self._describe,
-            self.drain.shut_down,
-            self.drain.leave,
+            self.crew.shut_down,
+            self.crew.leave,
             make_health(life),
         )
         if self.member is not None and self.outbound.destinations is not None:
@@ -114,11 +125,15 @@ class Proxy:
         """Serve what `mesh proxy init` leads here."""
         from proxy.inbound import Inbound  # with HTTP/1 and raw TCP: others do not pay for them
         from proxy.metrics.connections import ConnectionCounts
+        from proxy.route.hints import OPAQUE_PORTS
 
         ports = frozenset((self.arguments.outbound_port, self.arguments.inbound_port))
         counts = ConnectionCounts(self.registry)
         self.outbound.intercept(ports, counts)
-        self.inbound = Inbound(self.config.settings, self.registry, rng, ports, counts)
+        opaque_ports = self.arguments.opaque_ports
+        if opaque_ports is None:
+            opaque_ports = OPAQUE_PORTS
+        self.inbound = Inbound(self.config.settings, self.registry, rng, ports, counts, opaque_ports)
 
     def _share_out(self) -> None:
         from proxy.metrics.connections import ConnectionCounts
@@ -132,7 +147,7 @@ class Proxy:
         doors = [Door("outbound", is_shared, outbound.count, outbound.drain)]
         if self.inbound is not None:
             inbound = self.inbound.traffic
-            doors.append(Door("inbound", True, inbound.count, inbound.drain))
+            doors.append(Door("inbound", True, inbound.count, inbound.drain, inbound.clusters.leave))
         return doors
 
     def _directions(self) -> list[Direction]:
@@ -153,7 +168,9 @@ class Proxy:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.drain.stop)
         loop.add_signal_handler(signal.SIGHUP, self.changed.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         loop.set_exception_handler(log_unhandled)
+        self.crew.listen()
         try:
             await self._listen()
         except ListenError as error:
@@ -234,7 +251,7 @@ class Proxy:
             await self.changed.wait()
             self.changed.clear()
             try:
-                self._put_into_force(await asyncio.to_thread(load, self.arguments.config))
+                self._put_into_force(await asyncio.to_thread(read_config, self.arguments))
             except ConfigError as error:
                 log(f"the configuration in force is kept: {error}")
             except (MemoryError, RecursionError) as error:
@@ -245,7 +262,11 @@ class Proxy:
     def _put_into_force(self, config: ProxyConfig) -> None:
         fixed = [name for name in ("listen", "admin") if getattr(config, name) != getattr(self.config, name)]
         config = replace(config, listen=self.config.listen, admin=self.config.admin)
-        self.outbound.apply(config)
+        if is_told(self.arguments):
+            for direction in self._directions():
+                direction.traffic.configure(config.settings)
+        else:
+            self.outbound.apply(config)
         self.config = config
         later = f"; {' and '.join(fixed)} changed in the file, which takes a restart" if fixed else ""
         log(f"configuration reloaded{later}")
@@ -279,9 +300,14 @@ def stamp(path: str) -> tuple[int, int, int] | None:
 
 
 async def run(
-    arguments: argparse.Namespace, config: ProxyConfig, membership: Membership | None, life: Life, worker: int
+    arguments: argparse.Namespace,
+    config: ProxyConfig,
+    membership: Membership | None,
+    life: Life,
+    siblings: Siblings,
+    worker: int,
 ) -> int:
-    return await Proxy(arguments, config, membership, life, worker).run()
+    return await Proxy(arguments, config, membership, life, siblings, worker).run()
 
 
 def main(argv: list[str]) -> int:
@@ -293,7 +319,10 @@ def main(argv: list[str]) -> int:
     except ConfigError as error:
         print(f"mesh proxy: {error}", file=sys.stderr)
         return 2
-    return run_workers(arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, life, worker)))
+    siblings = Siblings(arguments.workers)
+    return run_workers(
+        arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, life, siblings, worker))
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from time import monotonic
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from proxy.codec.detect import OPAQUE
 from proxy.relay.cluster import Cluster
 from proxy.relay.opaque import BalancedWay, DirectWay, Way
 from proxy.route import model
-from proxy.route.hints import Expectation, expect_port
+from proxy.route.hints import OPAQUE_PORTS, Expectation, expect_port
 
 Address = tuple[str, int]
 # A server on the Internet takes longer to reach than a pod.
@@ -43,15 +43,16 @@ class Policy(Protocol):
 class Direct:
     """Everything goes where it was going: the inbound direction, and an outbound one that has no control plane."""
 
-    def __init__(self, clusters: Clusters) -> None:
+    def __init__(self, clusters: Clusters, opaque_ports: Container[int] = OPAQUE_PORTS) -> None:
         self.clusters = clusters
+        self.opaque_ports = opaque_ports
         self.held: set[str] = set()
 
     def prepare(self, original: Address, then: Callable[[], None]) -> None:
         then()
 
     def expect(self, original: Address) -> Expectation:
-        return expect_port(original[1])
+        return expect_port(original[1], self.opaque_ports)
 
     def route(self, original: Address, authority: bytes, path: bytes) -> tuple[str, float]:
         name = model.join_host_port(*original)

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.balance.endpoint import Endpoint
-from proxy.metrics.handles import HttpMetrics
+from proxy.metrics.handles import HttpMetrics, TcpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
@@ -21,13 +21,14 @@ from proxy.relay.cluster import Cluster
 from proxy.relay.relay import Route
 from proxy.route import model
 from proxy.route.match import Router
-from proxy.traffic import DirectionTally, Form, Traffic
+from proxy.traffic import DirectionTally, Form, Traffic, label_way
 
 if TYPE_CHECKING:
     from proxy.destinations import Destinations, OnChange, Source
     from proxy.interception import Interception
     from proxy.metrics.connections import ConnectionCounts
     from proxy.originals import Policy
+    from proxy.relay.opaque import Way
 
 # How long after the start /ready waits at most: for endpoints from when all names are known, and in all.
 _CONNECT_GRACE_S = 1.0
@@ -49,6 +50,14 @@ class OutboundTally(DirectionTally):
                 *label_target(endpoint.link.target),
             )
         return self.registry.http(labels)
+
+    def connection(self, way: Way) -> TcpMetrics:
+        """Of one that is passed on as it is."""
+        endpoint = way.endpoint
+        who = () if endpoint is None else label_target(endpoint.link)
+        labels: Labels = (("direction", "outbound"), ("peer", "dst"), *label_way(way), *who)
+        is_ours = endpoint is not None and way.hello is None
+        return self.registry.tcp(labels) if is_ours else self.registry.foreign_tcp(labels)
 
 
 def label_target(target: model.Endpoint | None) -> Labels:
@@ -83,12 +92,13 @@ class Outbound:
         self.destinations: Destinations | None = None
         self.initialised = False
         self.ready_at_s = now + _START_GRACE_S
+        self.tally = OutboundTally(registry)
         self.traffic = Traffic(
             "outbound",
             settings,
             registry,
             rng,
-            OutboundTally(registry),
+            self.tally,
             self._routes,
             self._clusters_changed,
             ahead=connect is None,
@@ -173,7 +183,7 @@ class Outbound:
             from proxy.services import Services
 
             policy = Services(self.destinations, self.clusters, direct)
-        return self.traffic.intercept(policy, own_ports, counts)
+        return self.traffic.intercept(policy, own_ports, counts, self.tally.connection)
 
     def share_out(self, counts: ConnectionCounts) -> Interception:
         """Serve raw TCP alone: each connection goes to one of the endpoints of the one cluster."""
@@ -182,7 +192,7 @@ class Outbound:
         listen = self.config.listen
         policy = Shared(self.clusters, self.config.clusters[0].name)
         here = (listen.host, listen.port)
-        return self.traffic.intercept(policy, frozenset((listen.port,)), counts, here)
+        return self.traffic.intercept(policy, frozenset((listen.port,)), counts, self.tally.connection, here)
 
     def unready_reason(self) -> str:
         """'starting' until there is somebody to send to, or long enough; then '' for ever.

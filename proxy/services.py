@@ -21,7 +21,7 @@ from proxy.originals import Address, Direct
 from proxy.relay.cluster import Cluster
 from proxy.relay.opaque import BalancedWay, Way
 from proxy.route import model
-from proxy.route.hints import Expectation, expect_port
+from proxy.route.hints import UNKNOWN, Expectation, expect_port
 from proxy.route.match import split_authority
 
 
@@ -47,6 +47,8 @@ class Services:
         if protocols and protocols <= {model.HTTP1, model.HTTP2}:
             # Which of the two is for the client to say: a probe may speak HTTP/1 to a port of gRPC.
             return Expectation(MORE, is_http=True)
+        if model.DETECT in protocols:
+            return UNKNOWN
         return expect_port(original[1])
 
     def route(self, original: Address, authority: bytes, path: bytes) -> tuple[str, float]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy.clusters import Clusters
 from proxy.codec.limits import Limits
+from proxy.metrics.handles import TcpMetrics
+from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from proxy.interception import Interception
     from proxy.metrics.connections import ConnectionCounts
     from proxy.originals import Address, Policy
+    from proxy.relay.opaque import Way
 
 # Finds a cluster by its name, and the time, in the form that some protocol needs.
 Form = Callable[[str, float], Cluster]
@@ -50,6 +53,16 @@ class DirectionTally:
 
     def protocol_fault(self, side: str, reason: str) -> None:
         self.registry.protocol_faults.add(side, reason)
+
+
+def label_way(way: Way) -> Labels:
+    """Where a connection leads that is passed on as it is; TLS that is not ours is `opaque`, as Linkerd calls it."""
+    labels: Labels = (("target_addr", "" if way.target is None else model.join_host_port(*way.target)),)
+    if way.service:
+        labels += (("dst_service", way.service),)
+    if way.hello is None:
+        return (*labels, ("tls", "disabled"))
+    return (*labels, ("tls", "opaque"), ("sni", way.hello.server_name))
 
 
 class Traffic:
@@ -74,13 +87,14 @@ class Traffic:
         self.buffer = ReadBuffer()
         self.routes = routes
         self.relay = Relay(no_route, rng.random, tally)
-        upstream = registry.tcp((("direction", direction), ("peer", "dst")))
-        self.downstream_tcp = registry.tcp((("direction", direction), ("peer", "src")))
+        upstream = registry.lasting_tcp((("direction", direction), ("peer", "dst")))
+        self.downstream_tcp = registry.lasting_tcp((("direction", direction), ("peer", "src")))
         user_timeout_s = settings.upstream_user_timeout_s
         self.pool = Pool(self.relay, self.limits, self.buffer, upstream, user_timeout_s)
         self.upstream_tcp = upstream
         timeouts = settings.idle_timeout_s, settings.max_connection_age_s
         self.listener = Listener(self.relay, self.limits, self.buffer, self.downstream_tcp, *timeouts, user_timeout_s)
+        self.listener.restrict(settings)
         self.listener.take_http1 = lambda transport, nbytes: self.http1().adopt(transport, nbytes)
         self.clusters = Clusters(self.pool.dial, changed, ahead)
         self.clusters.dial_http1 = lambda link: self.http1().dial(link)
@@ -102,6 +116,7 @@ class Traffic:
                 self.upstream_tcp,
                 self.settings,
             )
+            self.listener.room.join(self._http1.listener)
             if self.listener.draining:
                 self._http1.listener.drain(monotonic())
         return self._http1
@@ -115,9 +130,10 @@ class Traffic:
         policy: Policy,
         own_ports: frozenset[int],
         counts: ConnectionCounts,
+        upstream_tcp: Callable[[Way], TcpMetrics],
         here: Address | None = None,
     ) -> Interception:
-        """Take connections that are led here too."""
+        """Take connections that are led here too; `upstream_tcp` counts one that is passed on as it is."""
         from proxy.interception import Interception
 
         self.interception = Interception(
@@ -131,7 +147,7 @@ class Traffic:
             counts,
             self.buffer,
             self.downstream_tcp,
-            self.upstream_tcp,
+            upstream_tcp,
             own_ports,
             self.settings,
             here,
@@ -165,6 +181,7 @@ class Traffic:
         self.listener.configure(
             limits, settings.idle_timeout_s, settings.max_connection_age_s, settings.upstream_user_timeout_s
         )
+        self.listener.restrict(settings)
         for side in self._sides():
             side.configure(settings, limits)
 
@@ -218,6 +235,7 @@ def make_limits(settings: model.Settings) -> Limits:
         stream_window_bytes=settings.stream_window_bytes,
         max_header_bytes=settings.max_header_bytes,
         max_header_fields=settings.max_header_fields,
+        min_streams_judged=settings.rapid_reset_streams,
     )
 
 

@@ -10,19 +10,21 @@ import os
 import signal
 from collections.abc import Callable
 
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_workers(count: int, run: Callable[[int], int]) -> int:
-    """Call `run(index)` in `count` processes; the worst of their exit codes. One that fails ends the others."""
+    """Call `run(index)` in `count` processes; the worst of their exit codes. One that fails ends the others.
+
+    `run` has SIGNALS blocked, and takes them when it can obey: until then they would kill it, or be lost on process 1.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if count == 1:
         return run(0)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     pids: set[int] = set()
     for index in range(count):
         pid = os.fork()
         if pid == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
             os._exit(run(index))
         pids.add(pid)
 
@@ -30,9 +32,9 @@ def run_workers(count: int, run: Callable[[int], int]) -> int:
         for pid in pids:
             os.kill(pid, number)
 
-    for number in _PASSED_ON:
+    for number in SIGNALS:
         signal.signal(number, pass_on)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     worst = 0
     while pids:
         pid, status = os.wait()

@@ -12,6 +12,9 @@ lock() { # output, more options
 lock requirements/dev.txt --all-extras
 # xds-protos asks for grpcio, which its messages do not need: the sidecar is installed with --no-deps.
 lock requirements/sidecar.txt --extra xds --no-allow-unsafe --unsafe-package grpcio --constraint requirements/dev.txt
+# What the image holds, and what it is built with.
+lock requirements/image.txt --extra xds --extra controlplane --extra injector --extra cli --constraint requirements/dev.txt
+lock requirements/build.txt --only-build-deps --build-deps-for wheel --constraint requirements/dev.txt
 if grep -n '://' requirements/*.txt; then
     echo "an address got into a lock file" >&2
     exit 1

@@ -15,8 +15,12 @@ need nghttpx nghttp2-proxy
 need haproxy haproxy
 need nginx nginx
 need wrk wrk
+need redis-server redis-server
+need redis-cli redis-tools
 need containerd containerd
 need runc runc
+need buildah buildah
+need mmdebstrap mmdebstrap
 need iptables iptables
 need ip iproute2
 need setpriv util-linux

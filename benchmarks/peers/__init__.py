@@ -1,3 +1,3 @@
 """The proxies that are compared: each in its best honest configuration with one worker thread, balancing every
-request over the backends, without access logs. `table.py` lists them.
+request (or TCP connection) over the backends, without access logs. `table.py` lists them.
 """

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers.peer import Peer, Place
+from benchmarks.peers.peer import GRPC, HTTP1, TCP, Peer, Place
 
 MESH = Path(sys.executable).with_name("mesh")
+OPTIONS = {GRPC: (), HTTP1: ("--protocol", "http"), TCP: ("--protocol", "tcp")}
 
 
 def make_peer(mesh: Path) -> Peer:
@@ -19,13 +20,13 @@ def make_peer(mesh: Path) -> Peer:
     def command(place: Place) -> list[str]:
         targets = ",".join(f"127.0.0.1:{port}" for port in place.backends)
         listen, admin = (f"127.0.0.1:{port}" for port in (place.port, place.admin_port))
-        return [str(mesh), "proxy", "--listen", listen, "--to", targets, "--admin", admin]
+        return [str(mesh), "proxy", "--listen", listen, "--to", targets, "--admin", admin, *OPTIONS[place.protocol]]
 
     def prepare() -> None:
         if not mesh.exists():
             raise BenchmarkError(f"{mesh} is missing: run make install, or leave gossamer out with --peers")
 
-    return Peer("gossamer", "Gossamer", prepare, lambda: parse_version(ask_version(mesh)), command)
+    return Peer("gossamer", "Gossamer", tuple(OPTIONS), prepare, lambda: parse_version(ask_version(mesh)), command)
 
 
 def ask_version(mesh: Path) -> str:

@@ -1,32 +1,38 @@
-"""HAProxy: one thread, HTTP/2 on both sides, upstream connections shared by all clients."""
+"""HAProxy: one thread, the same protocol on both sides, HTTP upstream connections shared by all clients."""
 
 from __future__ import annotations
 
-from benchmarks.peers.peer import Peer, Place, first_output, program
+from benchmarks.peers.peer import GRPC, HTTP1, TCP, Peer, Place, first_output, program
 
 CONFIG = """\
 global
     nbthread 1
-    maxconn 4096
+    maxconn 8192
 defaults
-    mode http
+    mode {mode}
     timeout connect 5s
     timeout client 300s
     timeout server 300s
-    http-reuse always
-frontend grpc
-    bind 127.0.0.1:{port} proto h2
+frontend in
+    bind 127.0.0.1:{port}{proto}
     default_backend servers
 backend servers
     balance roundrobin
 {servers}
 """
+REUSE = "    http-reuse always"
 
 
 def command(place: Place) -> list[str]:
-    servers = "\n".join(f"    server s{port} 127.0.0.1:{port} proto h2" for port in place.backends)
-    path = place.write("haproxy.cfg", CONFIG.format(port=place.port, servers=servers))
-    return [binary(), "-db", "-f", path]
+    proto = " proto h2" if place.protocol == GRPC else ""
+    servers = [f"    server s{port} 127.0.0.1:{port}{proto}" for port in place.backends]
+    text = CONFIG.format(
+        mode="tcp" if place.protocol == TCP else "http",
+        port=place.port,
+        proto=proto,
+        servers="\n".join(servers if place.protocol == TCP else [REUSE, *servers]),
+    )
+    return [binary(), "-db", "-f", place.write("haproxy.cfg", text)]
 
 
 def binary() -> str:
@@ -41,4 +47,4 @@ def prepare() -> None:
     binary()
 
 
-PEER = Peer("haproxy", "HAProxy", prepare, version, command)
+PEER = Peer("haproxy", "HAProxy", (GRPC, HTTP1, TCP), prepare, version, command)

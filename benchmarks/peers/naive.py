@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.peers.peer import Peer, Place
+from benchmarks.peers.peer import GRPC, Peer, Place
 
 PROGRAM = Path(__file__).with_name("naive_proxy.py")
 
@@ -24,4 +24,4 @@ def prepare() -> None:
             raise BenchmarkError(f"the Python package {package} is missing: run make install") from None
 
 
-PEER = Peer("h2", "h2 library (naive)", prepare, lambda: version("h2"), command)
+PEER = Peer("h2", "h2 library (naive)", (GRPC,), prepare, lambda: version("h2"), command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.peers.peer import Peer, Place, first_output, program
+from benchmarks.peers.peer import GRPC, Peer, Place, first_output, program
 
 
 def command(place: Place) -> list[str]:
@@ -35,4 +35,4 @@ def prepare() -> None:
     binary()
 
 
-PEER = Peer("nghttpx", "nghttpx", prepare, version, command)
+PEER = Peer("nghttpx", "nghttpx", (GRPC,), prepare, version, command)

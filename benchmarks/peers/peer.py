@@ -10,15 +10,21 @@ from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
 
+# What is spoken on both sides of a peer: HTTP/2 with gRPC, HTTP/1.1 with keep-alive, bytes.
+GRPC = "grpc"
+HTTP1 = "http1"
+TCP = "tcp"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a peer is to listen, whom it serves, and a folder of its own for its files."""
+    """Where a peer is to listen, whom it serves in which protocol, and a folder of its own for its files."""
 
     port: int
     admin_port: int
     backends: Sequence[int]
     folder: Path
+    protocol: str = GRPC
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name
@@ -32,6 +38,7 @@ class Peer:
 
     name: str
     title: str
+    protocols: Sequence[str]
     prepare: Callable[[], None]
     version: Callable[[], str]
     command: Callable[[Place], list[str]]
@@ -41,7 +48,7 @@ def program(name: str, package: str) -> str:
     """The path of an installed program, also where it is not on an ordinary user's PATH."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        raise BenchmarkError(f"{name} is missing: apt-get install {package}, or leave it out with --peers")
+        raise BenchmarkError(f"{name} is missing: apt-get install {package}, or leave it out with --peers or --shapes")
     return found
 
 

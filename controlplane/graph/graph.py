@@ -17,9 +17,11 @@ from controlplane.graph.backend import workload_of
 from controlplane.graph.claims import Claims
 from controlplane.graph.index import Index
 from controlplane.graph.mesh import Endpoint, Mesh, Target
+from controlplane.graph.protocol import read_list
 from controlplane.graph.service import MAX_ENTRIES, MAX_TARGETS, MAX_UNSEEN, Share, resolve
 from controlplane.model.objects import PODS, SERVICES, SLICES, Key, Pod
 from controlplane.model.snapshot import Snapshot, Touched
+from mesh.ports import Ports
 
 NOTHING = Share()
 MAX_UNSEEN_IN_ALL = 10_000  # pods that slices may make us wait for
@@ -43,13 +45,14 @@ class Graph:
         self.overfull: dict[Key, int] = {}  # Services beyond the bounds, and how many targets of theirs are left out
         self._gone: dict[str, None] = {}  # UIDs of deleted pods, the latest last: not worth waiting for
         self._addresses: Claims[str] = Claims()
+        self._speakers: Claims[tuple[Key, str]] = Claims()  # who says what of an endpoint's `IP:PORT`
         self._holders: Claims[Key] = Claims()
 
     def update(self, snapshot: Snapshot, touched: Touched, overdue: AbstractSet[str] = frozenset()) -> frozenset[str]:
         """Takes up a snapshot in which `touched` may differ from the last one; returns the keys that changed.
 
-        Keys are names of targets and hosts, cluster `IP:PORT`s and pod IPs. `overdue` are UIDs of pods that were
-        waited for long enough: their endpoints are published without an identity.
+        Keys are names of targets and hosts, `IP:PORT`s of clusters and endpoints, and pod IPs. `overdue` are UIDs of
+        pods that were waited for long enough: their endpoints are published without an identity.
         """
         before, self._snapshot = self._snapshot, snapshot
         services = self._concerned(before, touched, overdue)
@@ -93,6 +96,7 @@ class Graph:
         targets: dict[str, Target | None] = {}
         hosts: dict[str, Target | None] = {}
         addresses: set[str] = set()
+        places: set[str] = set()
         for key in sorted(services):
             old = self._shares.pop(key, NOTHING)
             new = self._resolve(key, old)
@@ -104,16 +108,20 @@ class Graph:
             hosts |= _differences(old.hosts, new.hosts)
             if old.addresses != new.addresses:
                 addresses |= self._claim(old.addresses, new.addresses)
+            if old.spoken != new.spoken:
+                places |= self._speak(key, old.spoken, new.spoken)
         owners = {address: min(self._addresses.of(address), default=None) for address in addresses}
         targets, hosts = _changes(self.mesh.targets, targets), _changes(self.mesh.hosts, hosts)
         owners = _changes(self.mesh.addresses, owners)
+        spoken = _changes(self.mesh.spoken, {place: self._agreed(place) for place in places})
         self.mesh = replace(
             self.mesh,
             targets=_with(self.mesh.targets, targets),
             hosts=_with(self.mesh.hosts, hosts),
             addresses=_with(self.mesh.addresses, owners),
+            spoken=_with(self.mesh.spoken, spoken),
         )
-        return {*targets, *hosts, *owners}
+        return {*targets, *hosts, *owners, *spoken}
 
     def _resolve(self, key: Key, before: Share) -> Share:
         service = self._snapshot.services.get(key)
@@ -147,6 +155,20 @@ class Graph:
             self._addresses.replace(name, (), (address,))
         return {*before, *now}
 
+    def _speak(self, service: Key, before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
+        """Only what differs is looked at: a pod more or less leaves hundreds as they were."""
+        different = {place for place, _ in before.items() ^ now.items()}
+        for place in different:
+            if (old := before.get(place)) is not None:
+                self._speakers.replace((service, old), (place,), ())
+            if (new := now.get(place)) is not None:
+                self._speakers.replace((service, new), (), (place,))
+        return different
+
+    def _agreed(self, place: str) -> str | None:
+        said = {protocol for _, protocol in self._speakers.of(place)}
+        return said.pop() or None if len(said) == 1 else None
+
     def _take_pods(self, before: Snapshot, keys: Iterable[Key]) -> set[str]:
         """Takes up who holds which IP; returns the IPs where that changed."""
         ips: set[str] = set()
@@ -155,10 +177,11 @@ class Graph:
             self._note_gone(old, new)
             ips |= self._holders.replace(key, _held(old), _held(new))
         pods = self._snapshot.pods
-        holders = {ip: _holder([pods[key] for key in self._holders.of(ip)], ip) for ip in ips}
-        holders = _changes(self.mesh.pods, holders)
-        self.mesh = replace(self.mesh, pods=_with(self.mesh.pods, holders))
-        return set(holders)
+        living = {ip: _living([pods[key] for key in self._holders.of(ip)]) for ip in ips}
+        holders = _changes(self.mesh.pods, {ip: _holder(found, ip) for ip, found in living.items()})
+        opaque = _changes(self.mesh.opaque, {ip: _opaque(found) for ip, found in living.items()})
+        self.mesh = replace(self.mesh, pods=_with(self.mesh.pods, holders), opaque=_with(self.mesh.opaque, opaque))
+        return {*holders, *opaque}
 
     def _note_gone(self, old: Pod | None, new: Pod | None) -> None:
         """A slice may name a deleted pod for a while, or even come later than the news of the deletion."""
@@ -175,9 +198,18 @@ def _held(pod: Pod | None) -> tuple[str, ...]:
     return () if pod is None or pod.finished or pod.host_network else pod.ips
 
 
-def _holder(pods: list[Pod], ip: str) -> Endpoint | None:
-    """Who answers at an IP. An IP is free before the Pod that held it is deleted: the newcomer has it."""
-    living = [pod for pod in pods if not pod.terminating] or pods
+def _living(pods: list[Pod]) -> list[Pod]:
+    """An IP is free before the Pod that held it is deleted: the newcomer has it."""
+    return [pod for pod in pods if not pod.terminating] or pods
+
+
+def _opaque(living: list[Pod]) -> Ports | None:
+    text = living[0].opaque_ports if len(living) == 1 else None
+    return None if text is None else read_list(text)
+
+
+def _holder(living: list[Pod], ip: str) -> Endpoint | None:
+    """Who answers at an IP."""
     if not living:
         return None
     if len(living) > 1:

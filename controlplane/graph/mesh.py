@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Protocols, from appProtocol or the prefix of the port's name; DETECT where neither says.
-GRPC, HTTP2, HTTP1, TLS, TCP, DETECT = "grpc", "http2", "http", "tls", "tcp", ""
+from mesh.ports import Ports
+
+# Protocols, from appProtocol or the prefix of the port's name; DETECT where neither says. NOT_OPAQUE is detected too,
+# even at a port whose number alone would make it opaque.
+GRPC, HTTP2, HTTP1, TLS, TCP, DETECT, NOT_OPAQUE = "grpc", "http2", "http", "tls", "tcp", "", "detect"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,8 +72,9 @@ class Mesh:
     """`targets` by canonical name; `addresses` from cluster `IP:PORT` to that name; `pods` from IP to who it is.
 
     `hosts` are the names that answer at any port, as in DNS: headless Services, their pods by hostname, ExternalNames.
-    Port 0, in them and in `pods`, stands for the port that is asked for; `names.lookup` puts it in. The order of these
-    tables means nothing.
+    Port 0, in them and in `pods`, stands for the port that is asked for; `names.lookup` puts it in. `spoken` is what
+    Services say of their endpoints' `IP:PORT`, where they agree, and `opaque` what pods say of their ports, by IP; both
+    only where something is said. The order of these tables means nothing.
     """
 
     domain: str = "cluster.local"
@@ -78,6 +82,8 @@ class Mesh:
     addresses: Mapping[str, str] = field(default_factory=dict)
     pods: Mapping[str, Endpoint] = field(default_factory=dict)
     hosts: Mapping[str, Target] = field(default_factory=dict)  # by canonical name without the port
+    spoken: Mapping[str, str] = field(default_factory=dict)
+    opaque: Mapping[str, Ports] = field(default_factory=dict)
 
 
 def ip_port(address: str, port: int) -> str:

@@ -11,7 +11,8 @@ import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from controlplane.graph.mesh import Mesh, Target, ip_port
+from controlplane.graph.mesh import DETECT, Mesh, Target, ip_port
+from controlplane.graph.protocol import declared
 
 DEFAULT_PORT = 80
 MAX_NAME = 253 + len(":65535") + 1  # a DNS name, its last dot, a port
@@ -52,7 +53,8 @@ def lookup(mesh: Mesh, candidate: str) -> Target | None:
     pod = mesh.pods.get(host.strip("[]"))
     if pod is None or not port or candidate != ip_port(pod.host, port):
         return None
-    return Target(candidate, pod.workload.namespace, "", port, endpoints=(replace(pod, port=port),))
+    spoken = declared(mesh.spoken.get(candidate, DETECT), port, mesh.opaque.get(pod.host))
+    return Target(candidate, pod.workload.namespace, "", port, protocol=spoken, endpoints=(replace(pod, port=port),))
 
 
 def resolve(mesh: Mesh, name: str, namespace: str) -> Target | None:

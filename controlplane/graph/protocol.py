@@ -6,7 +6,10 @@ that is not known means DETECT: a wrong guess breaks an application, detection d
 
 from __future__ import annotations
 
-from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, TCP, TLS
+from functools import lru_cache
+
+from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, NOT_OPAQUE, TCP, TLS
+from mesh.ports import Ports, read_ports
 
 WORDS = {
     "grpc": GRPC,
@@ -24,14 +27,15 @@ WORDS = {
     "wss": TLS,
     "kubernetes.io/wss": TLS,
     "tcp": TCP,
+    "linkerd.io/opaque": TCP,
+    "linkerd.io/tcp": TCP,
     "mongo": TCP,
     "mysql": TCP,
     "postgres": TCP,
     "postgresql": TCP,
     "redis": TCP,
+    "smtp": TCP,
 }
-MAX_PORT = 65_535
-_ONES = b"\1" * (MAX_PORT + 1)
 
 
 def protocol(app_protocol: str, port_name: str) -> str:
@@ -44,17 +48,14 @@ def protocol(app_protocol: str, port_name: str) -> str:
     return WORDS.get(name.partition("-")[0], DETECT)
 
 
-def opaque_ports(ports: str) -> bytes:
-    """A list as in annotations, `25,3306,8000-8010`, as a table: 1 at each port that it names.
+read_list = lru_cache(64)(read_ports)  # a workload's pods share one
 
-    What is no number is passed over. A table, since the list may be long, and is asked for each port of a Service.
+
+def declared(said: str, port: int, opaque: Ports | None) -> str:
+    """What is spoken at a port of which `said` is said, where an annotation lists the opaque ones; None: there is none.
+
+    An annotation that leaves a port out says something too: it takes the place of the ports that are opaque by default.
     """
-    table = bytearray(MAX_PORT + 1)
-    for part in ports.split(","):
-        first, _, last = part.strip().partition("-")
-        last = last or first
-        if first.isdecimal() and last.isdecimal() and len(first) < 6 > len(last):
-            start, end = int(first), min(int(last), MAX_PORT) + 1
-            if start < end:
-                table[start:end] = _ONES[: end - start]
-    return bytes(table)
+    if opaque is None:
+        return said
+    return TCP if port in opaque else said or NOT_OPAQUE

@@ -14,17 +14,19 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.graph.backend import Backend, Selection, in_order, join, waive
-from controlplane.graph.mesh import DETECT, TCP, Endpoint, Target, ip_port
-from controlplane.graph.protocol import opaque_ports, protocol
+from controlplane.graph.mesh import DETECT, Endpoint, Target, ip_port
+from controlplane.graph.protocol import declared, protocol, read_list
 from controlplane.model.objects import PODS, Service, ServicePort, Slice, SlicePort
 from controlplane.model.snapshot import Snapshot
 from mesh.contract import OUR_ANNOTATIONS
+from mesh.ports import OPAQUE_PORTS, Ports
 
 
 @dataclass(slots=True)
 class Share:
     """A Service's part of the mesh, under the mesh's keys.
 
+    `spoken` is what it says of its endpoints' `IP:PORT`, DETECT where it says two things of one.
     `unseen` are UIDs of pods that it names in vain, `waived` those of them that nobody waits for, since there are too
     many; `left_out` is how many targets it has beyond the bounds.
     """
@@ -32,6 +34,7 @@ class Share:
     targets: dict[str, Target] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     hosts: dict[str, Target] = field(default_factory=dict)
+    spoken: dict[str, str] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
     waived: frozenset[str] = frozenset()
     left_out: int = 0
@@ -41,7 +44,6 @@ MAX_TARGETS = 1_000  # of a Service
 MAX_ENTRIES = 100_000  # of pods in all of its targets, whether they serve or not
 MAX_UNSEEN = 1_000  # pods that a Service may make us wait for
 HEADLESS = f"{OUR_ANNOTATIONS}headless"  # balance or exact
-OPAQUE_PORTS = f"{OUR_ANNOTATIONS}opaque-ports"
 ANY_PORT = ServicePort("", 0)
 
 
@@ -73,14 +75,14 @@ class _Context:
     service: Service
     ports: Sequence[ServicePort]
     found: Sequence[Mapping[str, SlicePort]]  # by name, slice by slice
-    opaque: bytes
+    opaque: Ports | None
     wish: str
 
     @classmethod
     def of(cls, service: Service, slices: Iterable[Slice] = ()) -> _Context:
         annotations = dict(service.annotations)
         found = [{port.name: port for port in reversed(item.ports) if port.protocol == "TCP"} for item in slices]
-        opaque = opaque_ports(annotations.get(OPAQUE_PORTS, ""))
+        opaque = read_list(annotations[OPAQUE_PORTS]) if OPAQUE_PORTS in annotations else None
         return cls(service, _tcp(service.ports), found, opaque, annotations.get(HEADLESS, ""))
 
 
@@ -114,7 +116,17 @@ def resolve(
         for port in context.ports:
             if (name := f"{host}:{port.port}") in share.targets:
                 share.addresses[ip_port(address, port.port)] = name
+    for port in context.ports:
+        if (target := share.targets.get(f"{host}:{port.port}")) is not None and target.protocol:
+            _say(share.spoken, target)
     return share
+
+
+def _say(spoken: dict[str, str], target: Target) -> None:
+    """What a client finds that dials an endpoint itself, as all clients of a headless Service do."""
+    for endpoint in target.endpoints:
+        where = ip_port(endpoint.host, endpoint.port)
+        spoken[where] = target.protocol if spoken.get(where, target.protocol) == target.protocol else DETECT
 
 
 def _tcp(ports: Iterable[ServicePort]) -> list[ServicePort]:
@@ -140,6 +152,7 @@ def _external(context: _Context, host: str) -> Share:
 def _add(share: Share, space: _Room, context: _Context, host: str, backends: Sequence[Backend]) -> bool:
     """The targets of one host name; if the Service is headless, the one for any port too. False: not all of them."""
     selection = Selection(backends, context.service.local_only)
+    lists = _lists(backends)
     if context.service.headless:
         if not space.take(0, len(backends)):
             return False
@@ -152,8 +165,22 @@ def _add(share: Share, space: _Room, context: _Context, host: str, backends: Seq
         # A slice may leave the number open.
         numbers = tuple([None if item is None else item.port or port.port for item in found])
         name = f"{host}:{port.port}"
-        share.targets[name] = _target(context, name, port, protocol(spoken, port.name), selection.at(numbers))
+        endpoints = selection.at(numbers)
+        spoken = protocol(spoken, port.name) or _agreed(lists, endpoints)
+        share.targets[name] = _target(context, name, port, spoken, endpoints)
     return True
+
+
+def _lists(backends: Iterable[Backend]) -> dict[str, Ports]:
+    """The opaque ports of the pods that list them, by address."""
+    pods = (backend.pod for backend in backends if backend.pod is not None)
+    return {ip: read_list(pod.opaque_ports) for pod in pods if pod.opaque_ports is not None for ip in pod.ips}
+
+
+def _agreed(lists: Mapping[str, Ports], endpoints: Iterable[Endpoint]) -> str:
+    """What all pods behind a port say of it. Where a Service says nothing, its pods' template may."""
+    said = {declared(DETECT, endpoint.port, lists.get(endpoint.host)) for endpoint in endpoints} if lists else ()
+    return next(iter(said)) if len(said) == 1 else DETECT
 
 
 def _by_hostname(backends: Iterable[Backend]) -> dict[str, list[Backend]]:
@@ -179,7 +206,7 @@ def _target(
         service.name,
         port.port,
         port.name,
-        TCP if context.opaque[port.port] else spoken,
+        declared(spoken, port.port, context.opaque) if port.port else DETECT,
         name.startswith(f"{service.name}.{service.namespace}.")
         and _is_by_name(service.headless, context.wish, endpoints),
         service.local_only,

@@ -90,6 +90,7 @@ class Pod:
     `workload` is the owner's name less the pod-template-hash (a Job's: its CronJob's), of kind `workload_kind`.
     `workload_kind` is in lower case (deployment, statefulset, ..., pod). `meshed` says whether it has our sidecar. A
     pod of the host's network shares its IPs with the node and with others, so an IP alone never means it.
+    `opaque_ports` is its annotation, None where it has none.
     """
 
     namespace: str
@@ -104,6 +105,7 @@ class Pod:
     terminating: bool = False
     finished: bool = False
     host_network: bool = False
+    opaque_ports: str | None = None
 
     @property
     def key(self) -> Key:

@@ -43,6 +43,7 @@ from controlplane.model.objects import (
     SlicePort,
 )
 from mesh.contract import OUR_ANNOTATIONS, PROXY_CONTAINER
+from mesh.ports import OPAQUE_PORTS
 
 SERVICE_NAME = "kubernetes.io/service-name"
 TEMPLATE_HASH = "pod-template-hash"
@@ -210,6 +211,7 @@ def _pod(raw: Fields) -> Pod:
     spec = fields(raw.get("spec"), "spec")
     status = fields(raw.get("status"), "status")
     kind, workload = _workload(metadata, name)
+    opaque_ports = fields(metadata.get("annotations"), "metadata.annotations").get(OPAQUE_PORTS)
     return Pod(
         namespace,
         name,
@@ -224,6 +226,7 @@ def _pod(raw: Fields) -> Pod:
         metadata.get("deletionTimestamp") is not None,
         status.get("phase") in ("Succeeded", "Failed"),
         flag(spec.get("hostNetwork"), "spec.hostNetwork", False),
+        None if opaque_ports is None else value(opaque_ports, OPAQUE_PORTS),
     )
 
 

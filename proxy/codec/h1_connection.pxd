@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.codec.buffer cimport cut
 from proxy.codec.h1_chunks cimport ChunkReader, encode_size
+from proxy.codec.h1_head cimport find_end
 from proxy.codec.h1_memo cimport HeadMemo
 
 cdef int _HEAD, _FIXED_BODY, _CHUNKED_BODY, _OPEN_BODY, _TUNNEL, _NOTHING
@@ -11,11 +12,11 @@ cdef class Http1Connection:
     cdef public HeadMemo memo
     cdef public list flushes, out
     cdef public object io, owner
-    cdef public bint aborted, blocked, closed, dirty, ended, finishing, paused
+    cdef public bint resting, aborted, blocked, closed, dirty, ended, finishing, paused
     cdef public str fault
     cdef public double now
     cdef public int reading, sending
-    cdef public long long left, messages
+    cdef public long long left, messages, turn
     cdef public ChunkReader chunks
 
     cpdef head_received(self, bytes raw, bint clean)

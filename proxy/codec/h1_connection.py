@@ -14,7 +14,7 @@ from typing import Any
 from proxy.codec.buffer import cut
 from proxy.codec.h1_chunks import DATA, DONE, LAST_CHUNK, ChunkReader, encode_size
 from proxy.codec.h1_fault import MessageFault
-from proxy.codec.h1_head import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE
+from proxy.codec.h1_head import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE, find_end
 from proxy.codec.h1_memo import HeadMemo
 
 # What comes next on the wire.
@@ -56,7 +56,9 @@ class Http1Connection:
         "owner",
         "paused",
         "reading",
+        "resting",
         "sending",
+        "turn",
     )
 
     def __init__(self, memo: HeadMemo, flushes: list[Any], now: float) -> None:
@@ -85,6 +87,9 @@ class Http1Connection:
         self.sending = _NO_BODY
         # Whole heads that came: what a peer has to show for the time it takes.
         self.messages = 0
+        # Of them, those of this turn; and whether there were so many, all answered at once, that others come first.
+        self.turn = 0
+        self.resting = False
 
     # ---- what the role and the relay override
 
@@ -129,6 +134,7 @@ class Http1Connection:
         """Take what can be taken of `buf[start:end]` and return the position of the first byte not taken."""
         pos = start
         self.now = now
+        self.turn = 0
         try:
             while pos < end and not self.closed:
                 before = pos
@@ -151,11 +157,10 @@ class Http1Connection:
         return end if self.closed else pos
 
     def _read_head(self, buf: bytearray, pos: int, end: int) -> int:
-        at = buf.find(b"\r\n\r\n", pos, end)
+        at = find_end(buf, pos, end)
         if at < 0:
             self.memo.check(cut(buf, pos, end))
             return pos
-        at += 4
         self.head_received(cut(buf, pos, at), at == end)
         self.messages += 1
         return at

@@ -2,8 +2,9 @@ cimport cython
 
 from proxy.codec.values cimport read_delay, read_number
 
-cdef bytes _LEGAL, _BLANKS, _IN_NAME, _IN_VALUE, _BEGINS_KNOWN
+cdef bytes _LEGAL, _BLANKS, _IN_NAME, _IN_VALUE, _LIKE_KNOWN
 cdef Py_ssize_t _MAX_KNOWN
+cdef int _SIZE_BITS
 cdef dict _KIND_BY_NAME
 cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, EXPECT, KEEP_ALIVE, RETRY_AFTER
 
@@ -11,16 +12,17 @@ cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, EXPEC
 cdef class Fields:
     cdef public list parts, tokens
     cdef public bint altered, chunked, close, keep_alive, te_trailers, expects_continue
-    cdef public bytes host, upgrade
+    cdef public bytes host, raw, upgrade
+    cdef public Py_ssize_t begin, end
     cdef public long long content_length
     cdef public double keep_alive_s, retry_after_s
 
     @cython.locals(p=cython.p_uchar, in_name=cython.p_uchar, in_value=cython.p_uchar, count=Py_ssize_t, start=Py_ssize_t,
                    colon=Py_ssize_t, kept_from=Py_ssize_t)
     cpdef read(self, bytes raw, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t max_fields)
-    @cython.locals(p=cython.p_uchar, begins_known=cython.p_uchar)
+    @cython.locals(p=cython.p_uchar, like_known=cython.p_uchar, size=Py_ssize_t)
     cdef bint _is_special(self, bytes raw, Py_ssize_t start, Py_ssize_t colon) except -1
-    @cython.locals(kind=cython.int)
+    @cython.locals(p=cython.p_uchar, name=bytes, kind=cython.int, begin=Py_ssize_t)
     cdef bint _read_field(self, bytes raw, Py_ssize_t start, Py_ssize_t colon, Py_ssize_t after) except -1
     cpdef bytes kept(self)
     cdef bint _read_special(self, int kind, bytes value) except -1

@@ -22,7 +22,7 @@ KEEP_ALIVE = 8
 RETRY_AFTER = 9
 HOP_BY_HOP = 10
 
-_KIND_BY_NAME = {
+_KINDS = {
     b"host": HOST,
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,
@@ -39,12 +39,23 @@ TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 # All of a head but the ends of its lines.
 _LEGAL = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 CONTROL_CHARACTER = "control character in a head"
-# By byte: whether it may be in a name, in a value, and whether a name of interest begins with it.
-_IN_NAME = bytes(byte in TOKEN for byte in range(256))
+# By byte: whether it may be in a name, and in a value.
+IN_NAME = bytes(byte in TOKEN for byte in range(256))
+_IN_NAME = IN_NAME
 _IN_VALUE = bytes(byte in _LEGAL for byte in range(256))
-_BEGINS_KNOWN = bytes(chr(byte).lower().encode() in {name[:1] for name in _KIND_BY_NAME} for byte in range(256))
+# The usual spellings, too: making a name lower costs as much as looking it up.
+_KIND_BY_NAME = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
+# By first byte and size: whether a name of interest is like that. Nearly no other name is.
+_SIZE_BITS = 5
+_LIKE_KNOWN = bytes(
+    any(at >> _SIZE_BITS == name[0] and at & (1 << _SIZE_BITS) - 1 == len(name) for name in _KIND_BY_NAME)
+    for at in range(256 << _SIZE_BITS)
+)
 _MAX_KNOWN = max(map(len, _KIND_BY_NAME))
 _BLANKS = b" \t"
+# An option of Connection by which a sidecar tells the next one that no application has seen the request: it may be sent
+# elsewhere, as after HTTP/2's REFUSED_STREAM. Options are for one hop, so no application can pass another's on.
+REFUSED = b"gossamer-refused"
 # Options of Connection that are no names of fields to take out, or that are seen to anyway.
 _OPTIONS = frozenset((b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b"transfer-encoding"))
 # A field that says where a message ends, or whom it is for, is not the next hop's alone.
@@ -57,14 +68,17 @@ class Fields:
 
     __slots__ = (
         "altered",
+        "begin",
         "chunked",
         "close",
         "content_length",
+        "end",
         "expects_continue",
         "host",
         "keep_alive",
         "keep_alive_s",
         "parts",
+        "raw",
         "retry_after_s",
         "te_trailers",
         "tokens",
@@ -72,7 +86,10 @@ class Fields:
     )
 
     def __init__(self) -> None:
-        # What goes on, in as few pieces as may be; all of it in one where nothing had to be taken out.
+        # The lines as they came, and, where some had to be taken out, the pieces that go on.
+        self.raw = b""
+        self.begin = 0
+        self.end = 0
         self.parts: list[bytes] = []
         self.altered = False
         self.host: bytes | None = None
@@ -89,34 +106,41 @@ class Fields:
         self.tokens: list[bytes] | None = None
 
     def read(self, raw: bytes, pos: int, end: int, max_fields: int) -> None:
-        """Take in `raw[pos:end]`: lines, each with its end, which is the end of `raw` or followed by more."""
+        """Take in `raw[pos:end]`: lines, each with its end, which is the end of `raw` or followed by more.
+
+        A line's end is in neither a name nor a value, so it stops each walk, and its bytes need no other bound.
+        """
         p = raw
         in_name = _IN_NAME
         in_value = _IN_VALUE
         count = 0
         kept_from = pos
+        self.raw = raw
+        self.begin = pos
+        self.end = end
         while pos < end:
             count += 1
             if count > max_fields:
                 raise MessageFault(FIELDS_TOO_LARGE, "too many fields")
             start = pos
-            while pos < end and in_name[p[pos]]:
+            while in_name[p[pos]]:
                 pos += 1
-            if pos in (start, end) or p[pos] != 0x3A:
+            if pos == start or p[pos] != 0x3A:
                 raise MessageFault(BAD_REQUEST, describe_bad_name(raw[start : raw.find(b"\r\n", start)]))
             colon = pos
             pos += 1
-            while pos < end and in_value[p[pos]]:
+            while in_value[p[pos]]:
                 pos += 1
-            if end - pos < 2 or p[pos] != 0x0D or p[pos + 1] != 0x0A:
+            if p[pos] != 0x0D or p[pos + 1] != 0x0A:
                 raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
             pos += 2
             if self._is_special(raw, start, colon) and not self._read_field(raw, start, colon, pos):
                 self.altered = True
                 if start > kept_from:
-                    self.parts.append(raw[kept_from:start])
+                    self.parts.append(p[kept_from:start])
                 kept_from = pos
-        self.parts.append(raw[kept_from:end])
+        if self.altered:
+            self.parts.append(p[kept_from:end])
         if self.tokens is not None:
             self._remove_named(self.tokens)
         if self.chunked and self.content_length >= 0:
@@ -125,16 +149,31 @@ class Fields:
     def _is_special(self, raw: bytes, start: int, colon: int) -> bool:
         """Whether the name can be one of interest: most are not, and need not be looked up."""
         p = raw
-        begins_known = _BEGINS_KNOWN
-        return colon - start <= _MAX_KNOWN and begins_known[p[start]] != 0
+        like_known = _LIKE_KNOWN
+        size = colon - start
+        return size <= _MAX_KNOWN and like_known[p[start] << _SIZE_BITS | size] != 0
 
     def _read_field(self, raw: bytes, start: int, colon: int, after: int) -> bool:
         """Whether the field goes on as it is."""
-        kind = _KIND_BY_NAME.get(raw[start:colon].lower(), 0)
-        return kind == 0 or self._read_special(kind, raw[colon + 1 : after - 2].strip(_BLANKS))
+        p = raw
+        name = p[start:colon]
+        kind = _KIND_BY_NAME.get(name, 0)
+        if kind == 0:
+            kind = _KIND_BY_NAME.get(name.lower(), 0)
+            if kind == 0:
+                return True
+        begin = colon + 1
+        after -= 2
+        while begin < after and (p[begin] == 0x20 or p[begin] == 0x09):
+            begin += 1
+        while begin < after and (p[after - 1] == 0x20 or p[after - 1] == 0x09):
+            after -= 1
+        return self._read_special(kind, p[begin:after])
 
     def kept(self) -> bytes:
         """The lines that go on, each with its end."""
+        if not self.parts:
+            return self.raw[self.begin : self.end]
         return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
     def _read_special(self, kind: int, value: bytes) -> bool:

@@ -15,9 +15,32 @@ LENGTH = 1
 CHUNKED = 2
 UNTIL_CLOSE = 3
 
+_END = b"\r\n\r\n"
+# Nearly every head ends soon. Compiled, a walk so near is cheaper than asking `find`; as plain Python no walk is.
+_NEAR_BYTES = 0 if __file__.endswith(".py") else 1_024
 MAX_LINE_BYTES = 32_768
 LINE_TOO_LONG = "first line too long"
 VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
+
+
+def find_end(buf: bytearray, pos: int, end: int) -> int:
+    """The position after the empty line that ends a head, -1 where that has not come."""
+    p = buf
+    at = pos + 3
+    near = min(end, pos + _NEAR_BYTES)
+    while at < near:
+        if p[at] == 0x0A:
+            if p[at - 1] == 0x0D and p[at - 2] == 0x0A and p[at - 3] == 0x0D:
+                return at + 1
+            at += 2
+        elif p[at] == 0x0D:
+            at += 1
+        else:
+            at += 4
+    if near >= end:
+        return -1
+    found = buf.find(_END, at - 3, end)
+    return found + 4 if found >= 0 else -1
 
 
 def check_bytes(text: bytes, max_bytes: int) -> None:

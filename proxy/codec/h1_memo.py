@@ -3,6 +3,7 @@
 An HTTP/1 head stands for itself, so unlike an HTTP/2 block it can be shared by all connections. Invariant: memo on ==
 memo off. Bounded in bytes, in two generations: when the young one is full it becomes the old one, and what is still in
 use comes over from there. So a stranger who makes each head a new one costs the others one reading, not their entries.
+What comes for the first time leaves a mark only: most heads that are new, with a trace's id, never come again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from proxy.codec.limits import DEFAULT_LIMITS, Limits
 GENERATION_BYTES = 131_072
 # What an entry takes besides its two strings.
 ENTRY_BYTES = 900
+# A byte of a head's hash stands where other bits of it say. That two heads have the same mark costs an entry.
+_MARKS_MASK = 4_095
+_MARK_SHIFT = 12
 
 
 class HeadMemo:
@@ -22,6 +26,7 @@ class HeadMemo:
 
     __slots__ = (
         "generation_bytes",
+        "marks",
         "max_bytes",
         "max_fields",
         "old_requests",
@@ -45,6 +50,7 @@ class HeadMemo:
         self.forget()
 
     def forget(self) -> None:
+        self.marks = bytearray(_MARKS_MASK + 1)
         self.requests: dict[bytes, RequestHead] = {}
         self.old_requests: dict[bytes, RequestHead] = {}
         self.request_bytes = 0
@@ -60,6 +66,8 @@ class HeadMemo:
         head = self.old_requests.get(raw)
         if head is None:
             head = read_request(raw, self.max_bytes, self.max_fields)
+            if self._is_first(raw):
+                return head
         cost_bytes = 2 * len(raw) + ENTRY_BYTES
         if cost_bytes <= self.generation_bytes >> 3:
             self.request_bytes += cost_bytes
@@ -78,6 +86,8 @@ class HeadMemo:
         head = self.old_responses.get(raw)
         if head is None:
             head = read_response(raw, self.max_bytes, self.max_fields)
+            if self._is_first(raw):
+                return head
         cost_bytes = 2 * len(raw) + ENTRY_BYTES
         if cost_bytes <= self.generation_bytes >> 3:
             self.response_bytes += cost_bytes
@@ -87,6 +97,17 @@ class HeadMemo:
                 self.response_bytes = cost_bytes
             self.responses[raw] = head
         return head
+
+    def _is_first(self, raw: bytes) -> bool:
+        """Whether the head has left no mark yet; it has from now on."""
+        marks = self.marks
+        digest = hash(raw)
+        at = digest & _MARKS_MASK
+        mark = digest >> _MARK_SHIFT & 0xFF
+        if marks[at] == mark:
+            return False
+        marks[at] = mark
+        return True
 
     def check(self, beginning: bytes) -> None:
         """Refuse the beginning of a head that can become none."""

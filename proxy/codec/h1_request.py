@@ -7,14 +7,20 @@ target decides the authority: an absolute-form target wins over Host (RFC 9112, 
 from __future__ import annotations
 
 from proxy.codec.h1_fault import BAD_REQUEST, URI_TOO_LONG, VERSION_NOT_SUPPORTED, MessageFault
-from proxy.codec.h1_fields import TOKEN, Fields, without
+from proxy.codec.h1_fields import IN_NAME, TOKEN, Fields, without
 from proxy.codec.h1_head import CHUNKED, LENGTH, LINE_TOO_LONG, MAX_LINE_BYTES, NO_BODY, VERSIONS, check_bytes
 from proxy.codec.headers import HeaderBlock
 
 _HOST = frozenset((b"host",))
+_IN_NAME = IN_NAME
+_NO_BODY, _LENGTH, _CHUNKED = NO_BODY, LENGTH, CHUNKED
+_MAX_LINE_BYTES = MAX_LINE_BYTES
+_VERSION_BYTES = len(b" HTTP/1.1\r\n")
 _IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-_VISIBLE = bytes(byte for byte in range(0x21, 256) if byte != 0x7F)
+# By byte: whether it may be in a target, and in an authority.
+_IN_TARGET = bytes(byte > 0x20 and byte != 0x7F for byte in range(256))
 _AUTHORITY = b"-._~!$&'()*+;=:%[]0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_IN_AUTHORITY = bytes(byte in _AUTHORITY for byte in range(256))
 
 
 class RequestHead:
@@ -59,53 +65,80 @@ def read_request(raw: bytes, max_bytes: int, max_fields: int) -> RequestHead:
 
 def parse_request(raw: bytes, max_fields: int) -> RequestHead:
     """The same, but of several faults it may find any."""
-    after = raw.find(b"\r\n") + 2
-    first = raw[: after - 2]
-    if after > MAX_LINE_BYTES + 2:
-        raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
-    method, target, minor = read_request_line(first)
+    p = raw
+    space = skip(raw, 0, _IN_NAME)
+    stop = skip(raw, space + 1, _IN_TARGET)
+    after = stop + _VERSION_BYTES
+    minor = read_version(raw, stop)
+    if space == 0 or p[space] != 0x20 or stop == space + 1 or minor < 0 or after > _MAX_LINE_BYTES + 2:
+        raise find_line_fault(raw)
     fields = Fields()
     fields.read(raw, after, len(raw) - 2, max_fields)
     if fields.chunked and minor == 0:
         raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")
+    method = p[:space]
+    path = p[space + 1 : stop]
+    authority = None
+    head = make_head(method, minor, fields)
+    if p[space + 1] != 0x2F or head.is_connect:
+        authority, path = split_target(method, path)
+    head.block = make_route_block(method, choose_authority(authority, fields.host, minor), path)
+    head.encoded = encode_request(head, raw, after, fields, authority is not None and not head.is_connect)
+    return head
+
+
+def skip(line: bytes, pos: int, allowed: bytes) -> int:
+    """The first position from `pos` on whose byte is not allowed; the line's end is, for one."""
+    p = line
+    table = allowed
+    while table[p[pos]]:
+        pos += 1
+    return pos
+
+
+def make_head(method: bytes, minor: int, fields: Fields) -> RequestHead:
+    """All but `block` and `encoded`."""
     head = RequestHead()
     head.minor = minor
     head.is_connect = method == b"CONNECT"
     head.is_head = method == b"HEAD"
     head.idempotent = method in _IDEMPOTENT
     head.close = fields.close or (minor == 0 and not fields.keep_alive)
-    head.framing = CHUNKED if fields.chunked else LENGTH if fields.content_length > 0 else NO_BODY
+    head.framing = _CHUNKED if fields.chunked else _LENGTH if fields.content_length > 0 else _NO_BODY
     head.content_length = fields.content_length
-    head.websocket = fields.wants_upgrade() and method == b"GET" and minor == 1 and head.framing == NO_BODY
-    authority, path = split_target(method, target)
-    head.block = make_route_block(method, choose_authority(authority, fields.host, minor), path)
-    head.encoded = encode_request(head, raw, first, fields, authority is not None and not head.is_connect)
+    head.websocket = fields.wants_upgrade() and method == b"GET" and minor == 1 and head.framing == _NO_BODY
     return head
 
 
-def read_request_line(line: bytes) -> tuple[bytes, bytes, int]:
-    """Method, target and minor version."""
+def read_version(raw: bytes, at: int) -> int:
+    """The minor version at the end of the first line, a blank before it; -1 if that is anything else."""
+    if raw.startswith(b" HTTP/1.1\r\n", at):
+        return 1
+    return 0 if raw.startswith(b" HTTP/1.0\r\n", at) else -1
+
+
+def find_line_fault(raw: bytes) -> MessageFault:
+    """What is wrong with the first line, which is not as it has to be."""
+    line = raw[: raw.find(b"\r\n")]
+    if len(line) > _MAX_LINE_BYTES:
+        return MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
     parts = line.split(b" ")
     if len(parts) != 3:
-        raise MessageFault(BAD_REQUEST, "request line is not of three parts")
-    method, target, version = parts
+        return MessageFault(BAD_REQUEST, "request line is not of three parts")
+    method, _, version = parts
     if not method or method.translate(None, TOKEN):
-        raise MessageFault(BAD_REQUEST, "method is no token")
-    if version not in VERSIONS:
-        named = len(version) == 8 and version[:5] == b"HTTP/" and version[5:6].isdigit() and version[6:7] == b"."
-        known = named and version[7:8].isdigit()
-        raise MessageFault(VERSION_NOT_SUPPORTED if known else BAD_REQUEST, "unknown version")
-    if not target or target.translate(None, _VISIBLE):
-        raise MessageFault(BAD_REQUEST, "illegal request target")
-    return method, target, VERSIONS[version]
+        return MessageFault(BAD_REQUEST, "method is no token")
+    if version in VERSIONS:
+        return MessageFault(BAD_REQUEST, "illegal request target")
+    named = len(version) == 8 and version[:5] == b"HTTP/" and version[5:6].isdigit() and version[6:7] == b"."
+    known = named and version[7:8].isdigit()
+    return MessageFault(VERSION_NOT_SUPPORTED if known else BAD_REQUEST, "unknown version")
 
 
 def split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes]:
-    """Authority, None where the target says none, and path (RFC 9112, section 3.2)."""
+    """Authority, None where the target says none, and path, of a target that is no path (RFC 9112, section 3.2)."""
     if method == b"CONNECT":
         return target, b""
-    if target[:1] == b"/":
-        return None, target
     if target == b"*" and method == b"OPTIONS":
         return None, target
     if target[:7].lower() != b"http://":
@@ -127,9 +160,20 @@ def choose_authority(authority: bytes | None, host: bytes | None, minor: int) ->
     if authority == b"":
         raise MessageFault(BAD_REQUEST, "illegal request target")
     chosen = authority if authority is not None else host or b""
-    if chosen.translate(None, _AUTHORITY) or (host and host.translate(None, _AUTHORITY)):
+    if not is_authority(chosen) or (authority is not None and host and not is_authority(host)):
         raise MessageFault(BAD_REQUEST, "illegal character in the authority")
     return chosen
+
+
+def is_authority(text: bytes) -> bool:
+    """Whether all its characters may be in one."""
+    p = text
+    in_authority = _IN_AUTHORITY
+    at = 0
+    size = len(text)
+    while at < size and in_authority[p[at]]:
+        at += 1
+    return at == size
 
 
 def make_route_block(method: bytes, authority: bytes, path: bytes) -> HeaderBlock:
@@ -144,19 +188,19 @@ def make_route_block(method: bytes, authority: bytes, path: bytes) -> HeaderBloc
     return block
 
 
-def encode_request(head: RequestHead, raw: bytes, first: bytes, fields: Fields, is_absolute: bool) -> bytes:
+def encode_request(head: RequestHead, raw: bytes, after: int, fields: Fields, is_absolute: bool) -> bytes:
     """The head for the endpoint, always in HTTP/1.1; the very same bytes where nothing is to be changed."""
     rewritten = is_absolute or head.minor == 0
     if not rewritten and not fields.altered:
         return raw
     block = head.block
-    parts = [b"%b %b HTTP/1.1\r\n" % (block.method, block.path) if rewritten else first + b"\r\n"]
+    parts = [b"%b %b HTTP/1.1\r\n" % (block.method, block.path) if rewritten else raw[:after]]
     if is_absolute or fields.host is None:
         parts.append(b"host: %b\r\n" % block.authority)
         parts.append(without(fields.kept(), _HOST))
     else:
-        parts += fields.parts
-    if head.framing == CHUNKED:
+        parts.append(fields.kept())
+    if head.framing == _CHUNKED:
         parts.append(b"transfer-encoding: chunked\r\n")
     if fields.te_trailers:
         parts.append(b"te: trailers\r\n")

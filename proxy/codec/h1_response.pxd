@@ -4,6 +4,7 @@ from proxy.codec.h1_fields cimport Fields, is_legal, without
 from proxy.codec.h1_head cimport check_bytes
 from proxy.codec.values cimport read_number
 
+cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _NO_CONTENT, _NOT_MODIFIED
 cdef Py_ssize_t MAX_LINE_BYTES
 
 @cython.final
@@ -11,7 +12,7 @@ cdef class ResponseHead:
     cdef public bytes encoded
     cdef public long long content_length
     cdef public int framing, status
-    cdef public bint close, informational, websocket
+    cdef public bint close, informational, refused, websocket
     cdef public double keep_alive_s, retry_after_s
 
 cpdef ResponseHead read_response(bytes raw, Py_ssize_t max_bytes, Py_ssize_t max_fields)

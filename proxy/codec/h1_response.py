@@ -6,7 +6,7 @@ They are shared by all responses that began with the same bytes, so read-only.
 from __future__ import annotations
 
 from proxy.codec.h1_fault import BAD_REQUEST, URI_TOO_LONG, MessageFault
-from proxy.codec.h1_fields import CONTROL_CHARACTER, Fields, is_legal, without
+from proxy.codec.h1_fields import CONTROL_CHARACTER, REFUSED, Fields, is_legal, without
 from proxy.codec.h1_head import (
     CHUNKED,
     LENGTH,
@@ -20,12 +20,16 @@ from proxy.codec.h1_head import (
 from proxy.codec.values import read_number
 
 _CONTENT_LENGTH = frozenset((b"content-length",))
+_NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE = NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
 
 
 class ResponseHead:
-    """`encoded` lacks the last line's end: what this hop says of framing and connection comes after it."""
+    """`encoded` lacks the last line's end: what this hop says of framing and connection comes after it.
+
+    `refused` where the sidecar there says that no application has seen the request.
+    """
 
     __slots__ = (
         "close",
@@ -34,6 +38,7 @@ class ResponseHead:
         "framing",
         "informational",
         "keep_alive_s",
+        "refused",
         "retry_after_s",
         "status",
         "websocket",
@@ -45,6 +50,7 @@ class ResponseHead:
     framing: int
     informational: bool
     keep_alive_s: float
+    refused: bool
     retry_after_s: float
     status: int
     websocket: bool
@@ -79,15 +85,16 @@ def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
     head.content_length = fields.content_length
     head.retry_after_s = fields.retry_after_s
     head.keep_alive_s = fields.keep_alive_s
+    head.refused = fields.tokens is not None and REFUSED in fields.tokens
     head.websocket = status == 101 and fields.wants_upgrade()
     if head.informational or status in (_NO_CONTENT, _NOT_MODIFIED):
-        head.framing = NO_BODY
+        head.framing = _NO_BODY
     elif fields.chunked:
-        head.framing = CHUNKED
+        head.framing = _CHUNKED
     elif fields.content_length < 0:
-        head.framing = UNTIL_CLOSE
+        head.framing = _UNTIL_CLOSE
     else:
-        head.framing = LENGTH if fields.content_length else NO_BODY
+        head.framing = _LENGTH if fields.content_length else _NO_BODY
     head.encoded = encode_response(head, raw, first, fields, minor)
     return head
 

@@ -14,6 +14,9 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
 
+# Requests that are answered without an endpoint come in no more than so many at a time: who has sent thousands of them
+# in one piece does not hold up the others.
+_MAX_TURN = 8
 _HEAD, _NOTHING, _BAD_REQUEST = HEAD, NOTHING, BAD_REQUEST
 _NO_BODY, _CHUNKED, _UNTIL_CLOSE = NO_BODY, CHUNKED, UNTIL_CLOSE
 # What comes after a response's fields. HTTP/1.0 has to be told that the connection stays.
@@ -46,6 +49,10 @@ class Http1Server(Http1Connection):
         raise NotImplementedError
 
     def _read_head(self, buf: bytearray, pos: int, end: int) -> int:
+        if self.turn == _MAX_TURN:
+            self.resting = True
+            self.pause()
+            return pos
         p = buf
         if p[pos] == 0x0D and not self.skipped:
             if end - pos < 2:
@@ -62,6 +69,7 @@ class Http1Server(Http1Connection):
         self.skipped = False
         self.keep = False
         self.minor = head.minor
+        self.turn += 1
         if head.framing == _NO_BODY:
             self.reading = _NOTHING
             self.request_received(head, True)

@@ -59,6 +59,13 @@ SETTINGS = {
     "max_connection_age": Setting("max_connection_age_s", parse_duration, "1s", "720h"),
     "upstream_user_timeout": Setting("upstream_user_timeout_s", parse_duration, "1s", "1h"),
     "dns_refresh": Setting("dns_refresh_s", parse_duration, "100ms", "1h"),
+    "max_connections": Setting("max_connections", parse_count, "10", "1000000"),
+    "max_buffered": Setting("max_buffered_bytes", parse_size, "1MiB", "1GiB"),
+    "rapid_reset_streams": Setting("rapid_reset_streams", parse_count, "10", "1000000"),
+    "detect_timeout": Setting("detect_timeout_s", parse_duration, "10ms", "1m"),
+    "head_timeout": Setting("head_timeout_s", parse_duration, "1s", "10m"),
+    "stalled_timeout": Setting("stalled_timeout_s", parse_duration, "1s", "24h"),
+    "tcp_idle_timeout": Setting("tcp_idle_timeout_s", parse_duration, "1s", "720h"),
 }
 
 
@@ -84,6 +91,11 @@ class Fields:
             return None
         return ProxyConfig(listen, admin, clusters, routes, settings)
 
+    def read_settings(self, document: Value) -> Settings | None:
+        """Read what is there for a proxy that is told all the rest; None if there are problems."""
+        settings = self._settings(self._mapping(document, ("settings",)).get("settings"))
+        return None if self._problems.count else settings
+
     def _mapping(self, value: Value | None, known: tuple[str, ...], required: tuple[str, ...] = ()) -> dict[str, Value]:
         if value is None:
             return {}
@@ -99,13 +111,7 @@ class Fields:
         return value.entries
 
     def _suggestion(self, key: str, known: tuple[str, ...]) -> str:
-        if self._problems.count < MAX_PROBLEMS:
-            from difflib import get_close_matches  # only where there is something to suggest
-
-            close = get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
-            if close:
-                return f"did you mean '{close[0]}'?"
-        return "there are " + listing(known)
+        return suggest(key, known) if self._problems.count < MAX_PROBLEMS else "there are " + listing(known)
 
     def _items(self, value: Value | None, what: str) -> list[Value]:
         if value is None:
@@ -233,6 +239,24 @@ class Fields:
 
 def everything_to(cluster: Cluster) -> Route:
     return Route(cluster.name, ("*",), ANY_PATH, cluster.name)
+
+
+def suggest(key: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches  # only where there is something to suggest
+
+    close = get_close_matches(key.lower().replace("-", "_"), known, 1, 0.6)
+    return f"did you mean '{close[0]}'?" if close else "there are " + listing(known)
+
+
+def read_setting(text: str) -> tuple[str, float]:
+    """The field of `Settings` that NAME=VALUE sets, and its value."""
+    name, equals, value = text.partition("=")
+    setting = SETTINGS.get(name.strip())
+    if not equals:
+        raise ValueProblem(f"'{text}' is no NAME=VALUE (write for instance idle_timeout=10m)")
+    if setting is None:
+        raise ValueProblem(f"there is no setting '{name}'; {suggest(name, tuple(SETTINGS))}")
+    return setting.field, parse_within(value.strip(), setting)
 
 
 def listing(names: tuple[str, ...]) -> str:

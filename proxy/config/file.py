@@ -5,26 +5,38 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any, TypeVar
 
-from proxy.config.document import Problems, read_document
-from proxy.config.fields import Fields, everything_to
+from proxy.config.document import Problems, Value, read_document
+from proxy.config.fields import Fields, everything_to, read_setting
 from proxy.config.values import ValueProblem, listen_address, parse_address
 from proxy.errors import ConfigError
-from proxy.route.model import Address, Cluster, Endpoint, ProxyConfig
+from proxy.route.model import Address, Cluster, Endpoint, ProxyConfig, Settings
 
+T = TypeVar("T")
 MAX_FILE_BYTES = 1 << 20
 
 
 def load(path: str) -> ProxyConfig:
     """Read and check a configuration file: at the start, and for each reload."""
+    return read_file(path, Fields.read)
+
+
+def load_settings(path: str) -> Settings:
+    """The same of a file that has settings alone, since a control plane, or what is called, tells the rest."""
+    return read_file(path, Fields.read_settings)
+
+
+def read_file(path: str, read: Callable[[Fields, Value], T | None]) -> T:
     text = read_text(path)
     problems = Problems(path)
     document = read_document(text, problems)
-    config = Fields(problems).read(document) if document is not None else None
-    if config is None:
+    found = read(Fields(problems), document) if document is not None else None
+    if found is None:
         raise ConfigError(str(problems))
-    return config
+    return found
 
 
 def read_text(path: str) -> str:
@@ -74,6 +86,20 @@ def without_clusters(listen: str, admin: str | None = None) -> ProxyConfig:
     if listen_at == admin_at and listen_at.port:
         raise ConfigError(f"--admin: '{admin_at}' is the listen address too; take another port")
     return ProxyConfig(listen_at, admin_at, (), ())
+
+
+def with_settings(config: ProxyConfig, texts: Iterable[str]) -> ProxyConfig:
+    """The configuration with what `--set NAME=VALUE` says, each a field of `settings`: for who has no file."""
+    chosen: dict[str, Any] = {}
+    for text in texts:
+        try:
+            field, value = read_setting(text)
+        except ValueProblem as problem:
+            raise ConfigError(f"--set: {problem}") from None
+        if field in chosen:
+            raise ConfigError(f"--set: '{text.partition('=')[0]}' is given twice")
+        chosen[field] = value
+    return replace(config, settings=replace(config.settings, **chosen))
 
 
 def read_argument(name: str, text: str) -> Address:

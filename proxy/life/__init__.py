@@ -2,5 +2,6 @@
 
 from proxy.life.drain import Door, Drain
 from proxy.life.settings import Life, read_life
+from proxy.life.siblings import Siblings, Worker
 
-__all__ = ["Door", "Drain", "Life", "read_life"]
+__all__ = ["Door", "Drain", "Life", "Siblings", "Worker", "read_life"]

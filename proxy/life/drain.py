@@ -28,12 +28,16 @@ INSIST_S = 0.5
 
 @dataclass
 class Door:
-    """One listener, as its end sees it. `drain` tells its clients, and waits for them to go; False if time ran out."""
+    """One listener, as its end sees it. `drain` tells its clients, and waits for them to go; False if time ran out.
+
+    `leave` is called when the end has begun, and nobody is told yet.
+    """
 
     name: str
     serves_others: bool
     count: Callable[[], int]
     drain: Callable[[float], Awaitable[bool]]
+    leave: Callable[[], None] | None = None
     course: Course = field(default_factory=Course)
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -98,6 +102,8 @@ class Drain:
     def _begin(self, doors: Sequence[Door], begin: Callable[[Door], None]) -> None:
         for door in doors:
             begin(door)
+            if door.leave is not None:
+                door.leave()
         self._news.set()
 
     # ---- the course

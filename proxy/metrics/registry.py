@@ -2,6 +2,8 @@
 
 However many names a client invents, a family has at most `MAX_HANDLES` label sets; what comes then is counted together
 under `overflow` until an idle set makes room. An eviction bumps `epoch`, and whoever kept handles asks for them again.
+Connections that lead out of the mesh, or whose labels a stranger chose, have a smaller bound of their own: a crawler
+must not take the room of the mesh's own destinations.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from proxy.metrics.handles import HttpMetrics, TcpMetrics
 from proxy.metrics.labels import Labels, clean_labels, overflow_labels
 
 MAX_HANDLES = 1000
+MAX_FOREIGN = 200
 IDLE_S = 600.0
 
 
@@ -77,12 +80,24 @@ def is_idle(handle: Handle, now: float) -> bool:
 class Registry:
     """The one place where metrics are made and found. `now` is the clock of whoever sweeps, in seconds."""
 
-    __slots__ = ("_gauges", "_https", "_tcps", "epoch", "failures", "protocol_faults", "retries")
+    __slots__ = (
+        "_foreign",
+        "_gauges",
+        "_https",
+        "_lasting",
+        "_tcps",
+        "epoch",
+        "failures",
+        "protocol_faults",
+        "retries",
+    )
 
     def __init__(self, limit: int = MAX_HANDLES) -> None:
         self.epoch = 0
         self._https = Handles(HttpMetrics, limit)
         self._tcps = Handles(TcpMetrics, limit)
+        self._foreign = Handles(TcpMetrics, min(limit, MAX_FOREIGN))
+        self._lasting: list[TcpMetrics] = []
         self._gauges: list[Gauge] = []
         self.protocol_faults = Counters(
             "gossamer_protocol_faults_total",
@@ -100,9 +115,19 @@ class Registry:
         """Get the handle of these labels, to be kept until `epoch` changes."""
         return self._https.get(labels)
 
+    def lasting_tcp(self, labels: Labels) -> TcpMetrics:
+        """Make the handle of these labels, to be asked for once and kept for ever: it is never evicted."""
+        handle = TcpMetrics(labels)
+        self._lasting.append(handle)
+        return handle
+
     def tcp(self, labels: Labels) -> TcpMetrics:
-        """Get the handle of these labels, to be kept by a connection for its life, else until `epoch` changes."""
+        """Get the handle of these labels, to be kept by a connection for its life."""
         return self._tcps.get(labels)
+
+    def foreign_tcp(self, labels: Labels) -> TcpMetrics:
+        """The same for a connection of which others than the mesh say where it leads. No label set is in both."""
+        return self._foreign.get(labels)
 
     def gauge(self, name: str, help: str, collect: Callable[[], Samples], kind: str = "gauge") -> None:
         """Add a family whose samples are asked for at each scrape."""
@@ -110,14 +135,17 @@ class Registry:
 
     def sweep(self, now: float) -> None:
         """Evict idle handles; to be called every ten seconds or so."""
-        if self._https.sweep(now) + self._tcps.sweep(now):
+        if self._https.sweep(now):
             self.epoch += 1
+        self._tcps.sweep(now)
+        self._foreign.sweep(now)
 
     def exposition(self) -> Iterator[bytes]:
         """Write all metrics, piece by piece, so that a large answer neither fills memory nor holds up the loop."""
         from proxy.metrics import exposition  # a proxy that is never scraped does not pay for it
 
-        return exposition.encode(self._https.all(), self._tcps.all(), self._counters(), self._gauges)
+        tcps = [*self._lasting, *self._tcps.all(), *self._foreign.all()]
+        return exposition.encode(self._https.all(), tcps, self._counters(), self._gauges)
 
     def render(self) -> bytes:
         """Write all metrics at once."""

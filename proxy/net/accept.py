@@ -14,16 +14,20 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
+from time import monotonic
 
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.adapter import describe_errno, tune_socket
 from proxy.net.log import log, log_bug
+from proxy.net.room import Room
 from proxy.route.hints import Address
 
 BACKLOG = 1024
 # One wake-up accepts no more than this, so that a storm of clients does not hold up those who are served.
 _BATCH = 64
 _REST_S = 0.1
+# It is said again only where there was enough for so long.
+_QUIET_S = 60.0
 # After the listener is told to close it goes on for so long: what is in its backlog is accepted, not reset.
 _BACKLOG_S = 0.1
 # Not in the `socket` module. Both are options of their protocol's level (linux/netfilter_ipv4.h, _ipv6/ip6_tables.h).
@@ -35,7 +39,8 @@ _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Listening sockets of one direction. `arrived(sock, original)` gets each connection, non-blocking."""
+    """Listening sockets of one direction. `arrived(sock, original)` gets each connection, non-blocking, for which there
+    is `room`; without one there always is."""
 
     def __init__(
         self,
@@ -43,14 +48,16 @@ class Acceptor:
         arrived: Callable[[socket.socket, Address | None], None],
         counts: ConnectionCounts,
         user_timeout_s: float,
+        room: Room | None = None,
     ) -> None:
         self.direction = direction
         self.arrived = arrived
         self.counts = counts
         self.user_timeout_s = user_timeout_s
+        self.room = room
         self.loop = asyncio.get_running_loop()
         self.sockets: list[socket.socket] = []
-        self.is_exhausted = False
+        self.quiet_until_s = 0.0
 
     def listen(self, host: str, port: int, reuse_port: bool = False) -> Address:
         """Listen on an IP address as well; OSError where that fails. Returns the address in use."""
@@ -92,7 +99,9 @@ class Acceptor:
                     self._rest(listening, error)
                     return
                 continue
-            self.is_exhausted = False
+            if self.room is not None and not self.room.admit():
+                sock.close()
+                continue
             sock.setblocking(False)
             try:
                 self.arrived(sock, read_original(sock))
@@ -101,12 +110,13 @@ class Acceptor:
                 sock.close()
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
-        if not self.is_exhausted:
+        now = monotonic()
+        if now >= self.quiet_until_s:
             log(
                 f"no more connections are accepted for now ({error.strerror}): raise the limit of open files "
                 "(ulimit -n) or look for who holds so many connections"
             )
-        self.is_exhausted = True
+        self.quiet_until_s = now + _QUIET_S
         self.loop.remove_reader(listening.fileno())
         self.loop.call_later(_REST_S, self._resume, listening)
 

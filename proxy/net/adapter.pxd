@@ -18,7 +18,7 @@ cdef class Adapter:
     cdef public TcpMetrics tcp
     cdef public object ended, hand_over, transport
     cdef public double opened_s, progress_s, whole_s
-    cdef public long long frames_before, sent_before
+    cdef public long long frames_asked, frames_before, sent_before, written, written_asked
     cdef public bytes tail
     cdef public bint shutting
 
@@ -26,6 +26,7 @@ cdef class Adapter:
     cpdef get_buffer(self, Py_ssize_t sizehint)
     @cython.locals(conn=Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
     cpdef buffer_updated(self, Py_ssize_t nbytes)
-    cpdef bint is_stuck(self, double now) except -1
+    cpdef bint is_stuck(self, double now, double timeout_s) except -1
+    cpdef bint is_doubtful(self) except -1
     @cython.locals(conn=Connection, data=bytes)
     cpdef write_out(self)

@@ -26,9 +26,11 @@ _HIGH_WATER_BYTES = 64 * 1024
 # Who sends this much at once lets the others have a turn.
 _FAIR_BYTES = 32 * 1024
 # A peer that sends a preface or a frame so slowly holds memory, or the others on its connection, for nothing.
-_PARTIAL_S = 10.0
+PARTIAL_S = 10.0
 # How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
 _LINGER_S = 1.0
+# One that takes nothing for so long of what it is still owed will not take it any more.
+_SHUT_S = 300.0
 
 
 class ReadBuffer:
@@ -65,6 +67,7 @@ class Adapter:
         "buffer",
         "conn",
         "ended",
+        "frames_asked",
         "frames_before",
         "hand_over",
         "opened_s",
@@ -75,6 +78,8 @@ class Adapter:
         "tcp",
         "transport",
         "whole_s",
+        "written",
+        "written_asked",
     )
 
     def __init__(
@@ -101,6 +106,10 @@ class Adapter:
         # The same for what comes in: whole frames, and when the last one was there.
         self.frames_before = 0
         self.whole_s = self.opened_s
+        # Bytes written; and what was written and had come when it was last asked whether that is in doubt.
+        self.written = 0
+        self.written_asked = 0
+        self.frames_asked = 0
 
     # ---- asyncio's side
 
@@ -191,6 +200,7 @@ class Adapter:
             data = conn.take()
             if self.transport is not None:
                 self.tcp.write_bytes += len(data)
+                self.written += len(data)
                 self.transport.write(data)
             if conn.waiting and not conn.blocked:
                 conn.pump()
@@ -210,20 +220,9 @@ class Adapter:
         if transport.is_closing():
             return
         transport.write_eof()
-        asyncio.get_running_loop().call_later(_LINGER_S, self._linger, -1)
+        linger(self)
 
-    def _linger(self, unsent_before: int) -> None:
-        """Wait as long as the peer takes what it is still owed; then close."""
-        transport = self.transport
-        if transport is None:
-            return
-        unsent = count_unsent(transport)
-        if unsent == 0 or unsent == unsent_before or self.conn.fault:
-            transport.abort()
-        else:
-            asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
-
-    def is_stuck(self, now: float) -> bool:
+    def is_stuck(self, now: float, timeout_s: float) -> bool:
         """Whether the preface, a frame or a header block has been incomplete for too long, however it dribbles in.
 
         To be asked every second or so.
@@ -233,7 +232,17 @@ class Adapter:
         if not partial or conn.frames != self.frames_before:
             self.frames_before = conn.frames
             self.whole_s = now
-        return now - self.whole_s > _PARTIAL_S
+        return now - self.whole_s > timeout_s
+
+    def is_doubtful(self) -> bool:
+        """Whether the peer was sent something and has said nothing since this was last asked, for `patience`."""
+        frames = self.conn.frames
+        if frames != self.frames_asked:
+            self.frames_asked = frames
+            return False
+        has_written = self.written != self.written_asked
+        self.written_asked = self.written
+        return has_written
 
     def abort(self) -> None:
         """Close at once, whatever is unsent."""
@@ -263,6 +272,20 @@ def tune_socket(sock: socket.socket | None, user_timeout_s: float) -> None:
     except OSError:
         # The peer may be gone already; the read says so next.
         return
+
+
+def linger(adapter: Any, unsent_before: int = -1, progress_s: float = 0.0) -> None:
+    """Wait while the peer is still owed something, though it may pause; then close. Not for who broke the protocol."""
+    transport = adapter.transport
+    if transport is None:
+        return
+    unsent, now = count_unsent(transport), monotonic()
+    if unsent != unsent_before:
+        progress_s = now
+    if unsent_before >= 0 and (unsent == 0 or now - progress_s >= _SHUT_S or adapter.conn.fault):
+        transport.abort()
+    else:
+        asyncio.get_running_loop().call_later(_LINGER_S, linger, adapter, unsent, progress_s)
 
 
 def count_unsent(transport: Any) -> int:

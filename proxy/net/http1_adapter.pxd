@@ -24,3 +24,5 @@ cdef class Http1Adapter:
     cpdef settle(self)
     @cython.locals(conn=Http1Connection, tail=bytes, taken=Py_ssize_t)
     cdef _set_reading(self)
+    cdef _let_others(self)
+    cpdef _go_on(self)

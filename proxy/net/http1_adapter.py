@@ -17,14 +17,12 @@ from typing import Any
 
 from proxy.codec.h1_connection import Http1Connection
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import ReadBuffer, count_unsent, describe, describe_errno
+from proxy.net.adapter import ReadBuffer, describe, describe_errno, linger
 from proxy.net.log import log_bug
 
 _HIGH_WATER_BYTES = 64 * 1024
 # Who sends this much at once lets the others have a turn.
 _FAIR_BYTES = 32 * 1024
-# How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
-_LINGER_S = 1.0
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -184,6 +182,7 @@ class Http1Adapter:
         if conn.paused:
             self.read_paused = True
             self.transport.pause_reading()
+            self._let_others()
             return
         tail = self.tail
         if tail:
@@ -193,6 +192,22 @@ class Http1Adapter:
             self.read_paused = False
             if not conn.closed and not conn.ended and not self.transport.is_closing():
                 self.transport.resume_reading()
+        self._let_others()
+
+    def _let_others(self) -> None:
+        if self.conn.resting:
+            self.conn.resting = False
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The others had their turn."""
+        conn = self.conn
+        try:
+            if self.transport is not None and not conn.closed:
+                conn.resume()
+                flush_http1(conn.flushes)
+        except Exception as bug:
+            self.end_for(bug)
 
     def shut(self) -> None:
         """Send what is queued, then our end; wait a little for the peer's."""
@@ -210,18 +225,7 @@ class Http1Adapter:
         if self.read_paused:
             self.read_paused = False
             transport.resume_reading()
-        asyncio.get_running_loop().call_later(_LINGER_S, self._linger, -1)
-
-    def _linger(self, unsent_before: int) -> None:
-        """Wait as long as the peer takes what it is still owed; then close."""
-        transport = self.transport
-        if transport is None:
-            return
-        unsent = count_unsent(transport)
-        if unsent == 0 or unsent == unsent_before:
-            transport.abort()
-        else:
-            asyncio.get_running_loop().call_later(_LINGER_S, self._linger, unsent)
+        linger(self)
 
     def is_stale(self) -> bool:
         """Whether something has come on an idle connection that the loop has not told us yet: its end, most likely."""

@@ -6,6 +6,8 @@ has peeked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -14,22 +16,28 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
-from proxy.net.listener import is_old
+from proxy.net.listener import STALLED_S, is_old
 from proxy.net.log import log_bug
+from proxy.net.patience import Patience, end_gone
+from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
+from proxy.net.room import Idle
 from proxy.relay.http1.downstream import Downstream
-from proxy.relay.relay import Relay
+from proxy.relay.relay import Relay, Tally
 
-# A client that sends a head so slowly holds memory for nothing (slow loris); so does one whose body stands still.
+# A client that sends a head so slowly holds memory for nothing (slow loris).
 HEAD_TIMEOUT_S = 10.0
-_STALLED_S = 300.0
 
 
 class Watched:
-    """What the sweep has seen of a connection: its state, and since when that has not changed."""
+    """What the sweep has seen of a connection: its state, and since when that has not changed.
 
-    __slots__ = ("mark", "since_s")
+    `asked` is how much had come for the client when it was last asked whether it is in doubt.
+    """
+
+    __slots__ = ("asked", "mark", "since_s")
 
     def __init__(self, now: float) -> None:
+        self.asked: tuple[int, bool, float] = (0, True, 0.0)
         self.mark: tuple[object, ...] = ()
         self.since_s = now
 
@@ -45,6 +53,7 @@ class Http1Listener:
         tcp: TcpMetrics,
         idle_timeout_s: float,
         max_age_s: float | None = None,
+        user_timeout_s: float = 20.0,
     ) -> None:
         self.relay = relay
         self.memo = memo
@@ -52,8 +61,12 @@ class Http1Listener:
         self.tcp = tcp
         self.idle_timeout_s = idle_timeout_s
         self.max_age_s = max_age_s
+        self.head_timeout_s = HEAD_TIMEOUT_S
+        self.stalled_timeout_s = STALLED_S
         self.adapters: dict[Http1Adapter, Watched] = {}
+        self.patience: Patience[Http1Adapter] = Patience(user_timeout_s)
         self.draining = False
+        self.busy = 0  # of the connections, at the last sweep
 
     def make_adapter(self, relay: Relay | None = None, memo: HeadMemo | None = None) -> Http1Adapter:
         """For a connection that was accepted here, or elsewhere with a relay and a memo of its own."""
@@ -85,7 +98,19 @@ class Http1Listener:
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
+        end_gone(self.patience, self.adapters, self._is_doubtful, now)
+        self.busy = sum(adapter.conn.owner is not None for adapter in self.adapters)
         flush_http1(self.relay.flushes)
+
+    def _is_doubtful(self, adapter: Http1Adapter) -> bool:
+        """Whether the client was sent something since this was last asked, or has not taken all, for `patience`."""
+        conn, watched = adapter.conn, self.adapters[adapter]
+        owner = conn.owner
+        heard_s = owner.up.now if owner is not None and owner.up is not None else 0.0
+        asked = (conn.messages, owner is None, heard_s)
+        has_sent = asked != watched.asked
+        watched.asked = asked
+        return has_sent or conn.closed or count_unwritten(adapter.transport) > 0
 
     def _look_at(self, adapter: Http1Adapter, watched: Watched, now: float) -> None:
         conn = adapter.conn
@@ -94,10 +119,10 @@ class Http1Listener:
             return
         since_s = watch(adapter, conn, watched, now)
         if conn.owner is not None:
-            if conn.reading != TUNNEL and now - since_s > _STALLED_S:
+            if conn.reading != TUNNEL and now - since_s > self.stalled_timeout_s:
                 adapter.abort()
         elif adapter.tail and conn.reading == HEAD:
-            if now - since_s > HEAD_TIMEOUT_S:
+            if now - since_s > self.head_timeout_s:
                 conn.head_timed_out()
         elif conn.drain_at_s:
             if now >= conn.drain_at_s:
@@ -106,6 +131,45 @@ class Http1Listener:
             conn.close()
         if is_old(adapter.opened_s, self.max_age_s, now):
             conn.drain(now)
+
+    # ---- as a kind of clients (`room`, `relief`)
+
+    def count(self) -> int:
+        return len(self.adapters)
+
+    def count_descriptors(self) -> int:
+        """With those of the endpoints that serve them: each request has one for itself."""
+        return len(self.adapters) + self.busy
+
+    def find_idle(self) -> Iterator[Idle]:
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            if conn.owner is None and adapter.transport is not None:
+                since_s = max(conn.idle_since_s, conn.now)
+                yield Idle(conn.messages > 0, since_s, partial(self._evict, adapter))
+
+    def _evict(self, adapter: Http1Adapter) -> None:
+        self.adapters.pop(adapter, None)
+        adapter.abort()
+
+    def find_held(self) -> Iterator[tuple[int, Http1Adapter]]:
+        for adapter in self.adapters:
+            owner = adapter.conn.owner
+            # What was read and waits for its turn, and a body that is kept for a second attempt, or for a connection.
+            size = count_unwritten(adapter.transport) + len(adapter.tail)
+            if owner is not None and owner.body is not None:
+                size += owner.body_bytes
+            if owner is not None and owner.up is not None and owner.up.io is not None:
+                size += count_unwritten(owner.up.io.transport)
+            if size:
+                yield size, adapter
+
+    def end_held(self, one: Http1Adapter, tally: Tally) -> None:
+        tally.protocol_fault("downstream", HOLDS_TOO_MUCH)
+        one.abort()
+
+    # ---- the end
 
     def drain(self, now: float) -> None:
         """Tell all; those that come from now on are told with their first answer."""

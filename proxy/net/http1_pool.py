@@ -14,7 +14,9 @@ from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, tune_socket
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
 from proxy.net.log import log, log_bug
+from proxy.net.patience import Patience, end_gone
 from proxy.net.pool import backoff_s
+from proxy.net.relief import count_unwritten
 from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
 from proxy.relay.relay import Relay
@@ -32,7 +34,10 @@ class Http1Pool:
         self.buffer = buffer
         self.tcp = tcp
         self.user_timeout_s = user_timeout_s
+        self.patience: Patience[Http1Adapter] = Patience(user_timeout_s)
         self.adapters: set[Http1Adapter] = set()
+        # When what an endpoint was sent had come, as of when it was last asked whether it is in doubt.
+        self.asked: dict[Http1Adapter, float] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.loop = asyncio.get_running_loop()
 
@@ -89,12 +94,23 @@ class Http1Pool:
 
     def _ended(self, adapter: Http1Adapter, error: str) -> None:
         self.adapters.discard(adapter)
+        self.asked.pop(adapter, None)
+
+    def _is_doubtful(self, adapter: Http1Adapter) -> bool:
+        """Whether the endpoint was sent something since this was last asked, or has not taken all, for `patience`."""
+        owner = adapter.conn.owner
+        heard_s = owner.down.now if owner is not None and owner.down is not None else 0.0
+        has_sent = heard_s != self.asked.get(adapter, 0.0)
+        self.asked[adapter] = heard_s
+        return has_sent or adapter.conn.closed or count_unwritten(adapter.transport) > 0
 
     def sweep(self, now: float) -> None:
-        """Every second or so: close what has been idle for long."""
+        """Every second or so: close what has been idle for long, and end those whose endpoint is gone."""
         links = {adapter.conn.link for adapter in self.adapters if isinstance(adapter.conn, Upstream)}
         for link in links:
             link.close_idle(now)
+        self.patience.timeout_s = self.user_timeout_s
+        end_gone(self.patience, self.adapters, self._is_doubtful, now)
         flush_http1(self.relay.flushes)
 
     def close(self) -> None:

@@ -1,45 +1,42 @@
-"""Accepting: a listening socket, and the sweep over what was accepted (idle, half-open, too old, draining).
+"""Accepting: a listening socket, and the sweep over what was accepted (idle, half-open, too old, gone, draining).
 
-Invariant: there are never more connections than the process has descriptors for, with some left for endpoints and the
-admin port. Above that the ones that have been idle for longest go, so that silent clients cannot lock out the others.
+Invariant: nobody is served for whom there is no room (`room`), whoever accepted him.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import Adapter, ReadBuffer, flush, tune_socket
+from proxy.net.adapter import PARTIAL_S, Adapter, ReadBuffer, flush, tune_socket
 from proxy.net.log import log_bug
-from proxy.net.relief import relieve
+from proxy.net.patience import Patience, end_gone
+from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
+from proxy.net.room import Idle, Room
 from proxy.relay.downstream import Downstream
-from proxy.relay.relay import Relay
+from proxy.relay.relay import Relay, Tally
+from proxy.route.model import Settings
 
 BACKLOG = 1024
-# Each idle one costs about 2 KB.
-MAX_CONNECTIONS = 10_000
-# Of the process's descriptors, what is left for everything but clients.
-_RESERVED_PART = 0.25
-# A connection that has had a request is idle only after so long: the next one may be on its way.
-_RECENT_S = 10.0
 # A connection can be ended once it is made, which is a turn of the loop or two after it was accepted.
 _REFUSED_S = 0.01
-# How many go at once when there are too many: to look for them costs more than to end them.
-_EVICTED_PART = 0.05
 # A client that leaves all its windows shut for this long, with responses waiting, will not open them again.
-_STALLED_S = 300.0
+STALLED_S = 300.0
 # After the drain is announced the listener stays open so long: what is in its backlog is accepted, not reset.
 _BACKLOG_S = 0.1
+# Up to so many streams what they hold is not added up: it cannot be much but by windows that grew, which are bounded by
+# themselves.
+_FEW_STREAMS = 512
 
 
 class Listener:
-    """Clients' connections of one listening socket."""
+    """Clients' connections of HTTP/2, of one listening socket and from elsewhere. `room` is for other kinds as well."""
 
     def __init__(
         self,
@@ -58,9 +55,13 @@ class Listener:
         self.idle_timeout_s = idle_timeout_s
         self.max_age_s = max_age_s
         self.user_timeout_s = user_timeout_s
+        self.head_timeout_s = PARTIAL_S
+        self.stalled_timeout_s = STALLED_S
         self.adapters: set[Adapter] = set()
         self.draining = False
-        self.max_connections = MAX_CONNECTIONS
+        self.room = Room(relay.tally)
+        self.room.join(self)
+        self.patience: Patience[Adapter] = Patience(user_timeout_s)
         self.server: asyncio.Server | None = None
         # Takes a transport that turns out to speak HTTP/1, of which so many bytes are in the buffer.
         self.take_http1: Callable[[Any, int], None] | None = None
@@ -80,41 +81,30 @@ class Listener:
         self.limits = limits
         self.idle_timeout_s = idle_timeout_s
         self.max_age_s = max_age_s
-        self.user_timeout_s = user_timeout_s
+        self.user_timeout_s = self.patience.timeout_s = user_timeout_s
         for sock in self.server.sockets if self.server is not None else ():
             tune_socket(sock, user_timeout_s)
 
-    def bound_connections(self) -> None:
-        """Before anybody is accepted, here or elsewhere."""
-        self.max_connections = min(MAX_CONNECTIONS, int(raise_descriptors() * (1.0 - _RESERVED_PART)))
+    def restrict(self, settings: Settings) -> None:
+        """What clients may hold, and for how long."""
+        self.head_timeout_s = settings.head_timeout_s
+        self.stalled_timeout_s = settings.stalled_timeout_s
+        self.room.max_connections = settings.max_connections
+        self.room.max_held_bytes = settings.max_buffered_bytes
+
+    def bound_connections(self, directions: int = 1) -> None:
+        """Before anybody is accepted, here or elsewhere; so many directions share the process."""
+        self.room.measure(directions)
 
     def make_adapter(self, relay: Relay | None = None) -> Adapter:
         """For a connection that was accepted here, or elsewhere with a relay of its own."""
         now = monotonic()
         conn = Downstream(relay or self.relay, self.limits, now)
         adapter = Adapter(conn, self.buffer, self.tcp, self._ended, self._hand_over)
-        if len(self.adapters) >= self.max_connections:
-            self._make_room()
-        if len(self.adapters) >= self.max_connections:
-            conn.fault = "too many connections"
+        if not self.room.admit():
             asyncio.get_running_loop().call_later(_REFUSED_S, adapter.abort)
         self.adapters.add(adapter)
         return adapter
-
-    def _make_room(self) -> None:
-        """End the connections without requests that have been idle for longest; none that was used a moment ago."""
-        idle = []
-        used_before_s = monotonic() - _RECENT_S
-        for adapter in self.adapters:
-            conn = adapter.conn
-            assert isinstance(conn, Downstream)
-            since_s = max(conn.idle_since_s, conn.now)
-            if conn.open_streams == 0 and not conn.closed and (conn.last_peer_id == 0 or since_s < used_before_s):
-                idle.append((since_s, id(adapter), adapter))
-        idle.sort()
-        for _since_s, _id, adapter in idle[: max(1, int(self.max_connections * _EVICTED_PART))]:
-            self.adapters.discard(adapter)
-            self._end(adapter, "too many connections")
 
     def _end(self, adapter: Adapter, reason: str) -> None:
         """For a reason that is counted; without GOAWAY, which who holds us up would not read."""
@@ -139,7 +129,8 @@ class Listener:
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
-        relieve(self.adapters)
+        end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
+        self.room.relieve()
         flush(self.relay.flushes)
 
     def _look_at(self, adapter: Adapter, now: float) -> None:
@@ -149,7 +140,7 @@ class Listener:
             return
         if self._is_stalled(adapter, now):
             self._end(adapter, "windows shut")
-        elif adapter.is_stuck(now):
+        elif adapter.is_stuck(now, self.head_timeout_s):
             if conn.preface_seen:
                 conn.fail(ENHANCE_YOUR_CALM, "incomplete frame")
             else:
@@ -165,10 +156,50 @@ class Listener:
         if not conn.waiting or conn.guard.data_sent != adapter.sent_before:
             adapter.sent_before = conn.guard.data_sent
             adapter.progress_s = now
-        return now - adapter.progress_s > _STALLED_S
+        return now - adapter.progress_s > self.stalled_timeout_s
 
     def _is_idle(self, conn: Downstream, now: float) -> bool:
         return conn.open_streams == 0 and now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s
+
+    # ---- as a kind of clients (`room`, `relief`)
+
+    def count(self) -> int:
+        return len(self.adapters)
+
+    def count_descriptors(self) -> int:
+        return len(self.adapters)
+
+    def find_idle(self) -> Iterator[Idle]:
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            if conn.open_streams == 0 and adapter.transport is not None:
+                since_s = max(conn.idle_since_s, conn.now)
+                yield Idle(conn.last_peer_id != 0, since_s, partial(self._evict, adapter))
+
+    def _evict(self, adapter: Adapter) -> None:
+        self.adapters.discard(adapter)
+        adapter.abort()
+
+    def find_held(self) -> Iterator[tuple[int, Adapter]]:
+        counts = sum(adapter.conn.open_streams for adapter in self.adapters) > _FEW_STREAMS
+        for adapter in self.adapters:
+            conn = adapter.conn
+            assert isinstance(conn, Downstream)
+            size = count_unwritten(adapter.transport)
+            if counts and conn.open_streams:
+                size += conn.count_held()
+            if size:
+                yield size, adapter
+
+    def end_held(self, one: Adapter, tally: Tally) -> None:
+        if one.conn.closed:
+            tally.protocol_fault("downstream", HOLDS_TOO_MUCH)
+            one.abort()
+        else:
+            one.conn.fail(ENHANCE_YOUR_CALM, HOLDS_TOO_MUCH)
+
+    # ---- the end
 
     async def drain(self, timeout_s: float) -> bool:
         """Announce the end to all, wait for their last streams; True where all ended within `timeout_s`."""
@@ -201,11 +232,3 @@ def is_old(opened_s: float, max_age_s: float | None, now: float) -> bool:
         return False
     part = opened_s * 1e6 % 1000.0 / 1000.0
     return now - opened_s > max_age_s * (1.0 + 0.1 * part)
-
-
-def raise_descriptors() -> int:
-    """Allow this process as many open files as it may have, and say how many these are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return MAX_CONNECTIONS * 2 if hard == resource.RLIM_INFINITY else hard

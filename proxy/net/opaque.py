@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 
 from proxy.codec.detect import NAMES
@@ -17,18 +18,20 @@ from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer
 from proxy.net.log import log_bug
 from proxy.net.opaque_connection import OpaqueConnection
-from proxy.net.opaque_flow import Workshop
+from proxy.net.opaque_flow import Flow, Owner, Workshop
 from proxy.net.opaque_pipes import Pipes
+from proxy.net.patience import LOOK_PART, Patience, make_timeout
 from proxy.net.poll import Watcher
+from proxy.net.relief import HOLDS_TOO_MUCH
+from proxy.net.room import Idle
 from proxy.relay.opaque import Address, Way
+from proxy.relay.relay import Tally
 from proxy.route.hints import Hints
 
 # Long: pools of database connections rest for hours, and a dead peer is found by keepalive long before.
 IDLE_TIMEOUT_S = 86_400.0
 # How often idle connections are looked for, and how exact the timeout is, as a part of it.
-_IDLE_PART = 16
-# The same for peers that are owed something and do not answer.
-_PROBE_PART = 4
+_IDLE_PART = 1 / 16
 
 
 class OpaqueRelay:
@@ -65,8 +68,8 @@ class OpaqueRelay:
         self.shop = Workshop(watcher, buffer, self.pipes)
         self.connections: set[OpaqueConnection] = set()
         self.opening: set[OpaqueConnection] = set()
-        self.next_idle_s = 0.0
-        self.next_probe_s = 0.0
+        self.patience: Patience[Flow] = Patience(user_timeout_s)
+        self.next_look_s = 0.0
 
     def begin(self, sock: socket.socket, way: Way, original: Address | None = None, is_silent: bool = False) -> None:
         """Serve an accepted socket, of which nothing has been read. `is_silent`: its client has said nothing yet."""
@@ -98,22 +101,54 @@ class OpaqueRelay:
     def sweep(self, now: float) -> None:
         """To be called every tenth of a second or so."""
         for conn in list(self.opening):
-            self._tend(conn, conn.tick, now)
-        if now >= self.next_probe_s:
-            self.next_probe_s = now + self.user_timeout_s / _PROBE_PART
-            for conn in list(self.connections):
-                self._tend(conn, conn.probe, now)
-        if now >= self.next_idle_s:
-            self.next_idle_s = now + self.idle_timeout_s / _IDLE_PART
-            for conn in list(self.connections):
-                self._tend(conn, conn.rest, now)
+            self._tend(conn, partial(conn.tick, now))
+        if now >= self.next_look_s:
+            self.next_look_s = now + min(self.user_timeout_s * LOOK_PART, self.idle_timeout_s * _IDLE_PART)
+            self._look(now)
 
-    def _tend(self, conn: OpaqueConnection, what: Callable[[float], None], now: float) -> None:
+    def _look(self, now: float) -> None:
+        """End those whose peer is gone, and those that nobody uses."""
+        owing = self.patience.owing
+        doubtful: list[Flow] = []
+        for conn in list(self.connections):
+            if conn.has_moved(now) or conn.outward in owing or conn.inward in owing:
+                doubtful += (flow for flow in (conn.outward, conn.inward) if flow is not None)
+            if conn.is_idle(now):
+                self._tend(conn, partial(conn.abort, "ETIMEDOUT"))
+        self.patience.timeout_s = self.user_timeout_s
+        for flow in self.patience.find_gone(((flow, flow.sink.fileno()) for flow in doubtful), now):
+            self._tend(flow.owner, partial(flow.owner.broken, flow.sink, make_timeout()))
+
+    def _tend(self, conn: Owner, what: Callable[[], None]) -> None:
         try:
-            what(now)
+            what()
         except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
             log_bug("a connection was ended by a bug in the proxy", bug)
             conn.abort("")
+
+    # ---- as a kind of clients (`room`, `relief`)
+
+    def count(self) -> int:
+        return len(self.connections)
+
+    def count_descriptors(self) -> int:
+        return 2 * (len(self.connections) + self.pipes.open)
+
+    def find_idle(self) -> Iterator[Idle]:
+        now = monotonic()
+        for conn in self.connections:
+            moved = conn.count_moved()
+            yield Idle(moved > 0, conn.active_s if moved == conn.moved else now, partial(conn.abort, ""))
+
+    def find_held(self) -> Iterator[tuple[int, Flow]]:
+        for flow in self.shop.waiting:
+            yield flow.held + len(flow.rest), flow
+
+    def end_held(self, one: Flow, tally: Tally) -> None:
+        tally.protocol_fault("downstream", HOLDS_TOO_MUCH)
+        one.owner.abort("")
+
+    # ---- the end
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait for the peers to end their connections; reset what is left. True where all ended within `timeout_s`."""

@@ -9,7 +9,6 @@ Invariant: whatever happens, `_close` runs once; after it nothing of the connect
 
 from __future__ import annotations
 
-import errno
 import socket
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING
 from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, MORE, detect
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import describe_errno
+from proxy.net.kernel import reset_at_close
 from proxy.net.opaque_dial import Dial
 from proxy.net.opaque_flow import Flow
-from proxy.net.opaque_socket import ask_kernel, be_patient, reset_at_close
 from proxy.relay.opaque import Address, Way
 from proxy.route.hints import DETECT_TIMEOUT_S
 
@@ -37,12 +36,10 @@ class OpaqueConnection:
         "dialling",
         "downstream",
         "inward",
-        "is_owed",
         "is_silent",
         "moved",
         "original",
         "outward",
-        "probed",
         "relay",
         "seen",
         "upstream",
@@ -67,11 +64,8 @@ class OpaqueConnection:
         self.deadline_s = 0.0
         self.closed = False
         self.seen = 0  # bytes of the first word at the last look
-        self.moved = 0  # bytes at the last look
-        self.probed = 0
-        self.is_owed = False  # whether a peer had not acknowledged all at the last look
+        self.moved = 0  # bytes and ends at the last look
         self.active_s = now
-        be_patient(downstream)
 
     def _refused(self, reason: str) -> None:
         """End it for the client, as a peer would that cannot be reached."""
@@ -210,32 +204,22 @@ class OpaqueConnection:
         elif now >= self.deadline_s:
             self._speak()
 
-    def rest(self, now: float) -> None:
-        """Called now and then: end what nobody uses."""
-        moved = self.total()
-        if moved != self.moved:
-            self.moved = moved
-            self.active_s = now
-        elif now - self.active_s >= self.relay.idle_timeout_s and not self.deadline_s:
-            self.abort("ETIMEDOUT")
-
-    def probe(self, now: float) -> None:
-        """Called every few seconds: end it where a peer has stopped to answer while it is owed something."""
-        total = self.total()
-        if total == self.probed and not self.is_owed:
-            return  # an idle one is the keepalive's business
-        self.probed = total
-        self.is_owed = False
-        for sock in (self.downstream, self.upstream):
-            if sock is not None and self.upstream_tcp is not None:
-                is_owed, is_dead = ask_kernel(sock, self.relay.user_timeout_s)
-                self.is_owed = self.is_owed or is_owed
-                if is_dead:
-                    self.broken(sock, TimeoutError(errno.ETIMEDOUT, "the peer does not answer"))
-                    return
-
-    def total(self) -> int:
-        """Bytes moved so far, both ways."""
-        if self.outward is None or self.inward is None:
+    def count_moved(self) -> int:
+        """Bytes that have passed so far, both ways, and ends."""
+        outward, inward = self.outward, self.inward
+        if outward is None or inward is None:
             return 0
-        return self.outward.total + self.inward.total
+        return outward.total + inward.total + outward.ended + inward.ended
+
+    def has_moved(self, now: float) -> bool:
+        """Whether anything has passed since the last look."""
+        moved = self.count_moved()
+        if moved == self.moved:
+            return False
+        self.moved = moved
+        self.active_s = now
+        return True
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nobody has used it for long, as of the last look."""
+        return now - self.active_s >= self.relay.idle_timeout_s and not self.deadline_s

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from proxy.net.adapter import tune_socket
-from proxy.net.opaque_socket import be_patient
 from proxy.relay.opaque import Way
 
 if TYPE_CHECKING:
@@ -76,7 +75,6 @@ class Dial:
         self.sock = sock
         sock.setblocking(False)
         tune_socket(sock, self.relay.user_timeout_s)
-        be_patient(sock)
         self.deadline_s = now + self.way.connect_timeout_s
         try:
             number = sock.connect_ex(address)

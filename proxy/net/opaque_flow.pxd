@@ -7,6 +7,7 @@ cdef object _NOTHING
 @cython.final
 cdef class Workshop:
     cdef public object loop, pipes, view
+    cdef public set waiting
 
 @cython.final
 cdef class Flow:

@@ -33,21 +33,23 @@ _NOTHING = memoryview(b"")
 
 
 class Workshop:
-    """What all flows of a loop share."""
+    """What all flows of a loop share. `waiting` are those whose sink has no room."""
 
-    __slots__ = ("loop", "pipes", "view")
+    __slots__ = ("loop", "pipes", "view", "waiting")
 
     def __init__(self, loop: Watcher, buffer: ReadBuffer, pipes: Pipes) -> None:
         self.loop = loop
         self.view = buffer.view[:COPY_BYTES]
         self.pipes = pipes
+        self.waiting: set[Flow] = set()
 
 
 class Owner(Protocol):
-    """Hears of the source's end, once the sink has been told, and of a fault of either socket."""
+    """Hears of the source's end, once the sink has been told, and of a fault of either socket; can be ended."""
 
     def finished(self) -> None: ...
     def broken(self, sock: socket.socket, error: OSError) -> None: ...
+    def abort(self, errno_name: str) -> None: ...
 
 
 class Flow:
@@ -124,6 +126,7 @@ class Flow:
         if (self.held or self.rest) and not self.ended:
             self.shop.loop.remove_reader(self.source.fileno())
             self.shop.loop.add_writer(self.sink.fileno(), self.write)
+            self.shop.waiting.add(self)
 
     def write(self) -> None:
         """The sink has room again."""
@@ -133,6 +136,7 @@ class Flow:
             self._splice_out()
         if not (self.held or self.rest or self.ended):
             self.shop.loop.remove_writer(self.sink.fileno())
+            self.shop.waiting.discard(self)
             self.start()
 
     def stop(self) -> None:
@@ -140,6 +144,7 @@ class Flow:
         self.ended = True
         self.shop.loop.remove_reader(self.source.fileno())
         self.shop.loop.remove_writer(self.sink.fileno())
+        self.shop.waiting.discard(self)
         self.rest = _NOTHING
         if self.pipe is not None:
             self.shop.pipes.give(self.pipe, not self.held)

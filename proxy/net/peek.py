@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ from proxy.codec.tls_hello import Hello
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.log import log_bug
 from proxy.net.poll import Watcher
+from proxy.net.room import Idle
+from proxy.relay.relay import Tally
 from proxy.route.hints import DETECT_TIMEOUT_S, HINTED_TIMEOUT_S, Address, Expectation, Hints
 
 MAX_UNDECIDED = 4_096
@@ -84,6 +87,8 @@ class Detector:
         # Each has one timeout for all, so the first of each is the next whose time is up.
         self.waiting: dict[Undecided, None] = {}
         self.hinted: dict[Undecided, None] = {}
+        # Clients of ports that are known for HTTP: their first line is not whole yet, or they have said nothing so far.
+        self.begun: dict[Undecided, None] = {}
         self.resting: dict[Undecided, None] = {}
 
     def arrive(self, sock: socket.socket, original: Address | None) -> None:
@@ -102,7 +107,7 @@ class Detector:
             self._relieve()
 
     def __len__(self) -> int:
-        return len(self.waiting) + len(self.hinted) + len(self.resting)
+        return len(self.waiting) + len(self.hinted) + len(self.begun) + len(self.resting)
 
     def _put(self, one: Undecided, where: dict[Undecided, None]) -> None:
         one.where.pop(one, None)
@@ -136,6 +141,9 @@ class Detector:
             return
         if one.is_hinted and one.original is not None:
             self.hints.forget(one.original)  # this is no server that speaks first
+        if verdict.kind == OPAQUE and one.expectation.is_http:
+            self._drop(one, "bytes")  # a policy for HTTP would not see it
+            return
         self._decide(one, Decision(verdict.kind, "bytes", False, verdict.hello))
 
     def _rest(self, one: Undecided) -> None:
@@ -159,10 +167,10 @@ class Detector:
         """The time is up, or there are too many."""
         if not one.expectation.is_http:
             self._decide(one, Decision(OPAQUE, reason, not one.seen))
-        elif one.seen or reason == "pressure" or one.where is self.resting:
+        elif reason == "pressure" or one.where is not self.waiting:
             self._drop(one, reason)
         else:
-            self._put(one, self.resting)
+            self._put(one, self.begun if one.seen else self.resting)
 
     def _decide(self, one: Undecided, decision: Decision) -> None:
         self._forget(one)
@@ -192,6 +200,7 @@ class Detector:
         """To be called every tenth of a second or so."""
         self._expire_before(self.hinted, now - HINTED_TIMEOUT_S, "hint")
         self._expire_before(self.waiting, now - self.timeout_s, "silence")
+        self._expire_before(self.begun, now - DETECT_TIMEOUT_S, "silence")
         self._expire_before(self.resting, now - HTTP_IDLE_S, "silence")
 
     def _expire_before(self, queue: dict[Undecided, None], before_s: float, reason: str) -> None:
@@ -203,12 +212,32 @@ class Detector:
 
     def _relieve(self) -> None:
         """Too many are undecided: the oldest of those who wait longest has waited long enough."""
-        queue = self.waiting or self.resting or self.hinted
+        queue = self.waiting or self.begun or self.resting or self.hinted
         self._expire(next(iter(queue)), "pressure")
+
+    # ---- as a kind of clients (`room`, `relief`)
+
+    def count(self) -> int:
+        return len(self)
+
+    def count_descriptors(self) -> int:
+        return len(self)
+
+    def find_idle(self) -> Iterator[Idle]:
+        for queue in (self.waiting, self.hinted, self.begun, self.resting):
+            for one in queue:
+                yield Idle(False, one.since_s, partial(self._drop, one, "pressure"))
+
+    def find_held(self) -> Iterator[tuple[int, Undecided]]:
+        """Nothing has been read of them."""
+        return iter(())
+
+    def end_held(self, one: Undecided, tally: Tally) -> None:
+        """None of them holds anything."""
 
     def close(self) -> None:
         """End everything at once."""
-        for one in (*self.waiting, *self.hinted, *self.resting):
+        for one in (*self.waiting, *self.hinted, *self.begun, *self.resting):
             self._drop(one, "end")
 
 

@@ -14,8 +14,9 @@ from time import monotonic
 from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import Adapter, ReadBuffer, describe, flush, tune_socket
+from proxy.net.adapter import PARTIAL_S, Adapter, ReadBuffer, describe, flush, tune_socket
 from proxy.net.log import log, log_bug
+from proxy.net.patience import Patience, end_gone
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
@@ -40,6 +41,7 @@ class Pool:
         self.buffer = buffer
         self.tcp = tcp
         self.user_timeout_s = user_timeout_s
+        self.patience: Patience[Adapter] = Patience(user_timeout_s)
         self.adapters: set[Adapter] = set()
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -123,13 +125,15 @@ class Pool:
             link.dial_more()
 
     def _sweep(self) -> None:
-        """End connections whose endpoint leaves a frame unfinished: no other stream can be answered behind it."""
+        """End connections whose endpoint is gone, or leaves a frame unfinished: nothing can be answered behind it."""
         self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
         now = monotonic()
         for adapter in list(self.adapters):
             conn = adapter.conn
-            if conn.peer_settings_seen and not conn.closed and adapter.is_stuck(now):
+            if conn.peer_settings_seen and not conn.closed and adapter.is_stuck(now, PARTIAL_S):
                 conn.fail(ENHANCE_YOUR_CALM, "incomplete frame")
+        self.patience.timeout_s = self.user_timeout_s
+        end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
         flush(self.relay.flushes)
 
     def close(self) -> None:

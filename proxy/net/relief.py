@@ -1,43 +1,43 @@
-"""The bound on what waits for slow receivers, over all clients together.
+"""The bound on what waits for slow receivers, over all clients together, whatever they speak.
 
 Each stream holds at most its window and each connection at most its streams (`codec/limits`), but many connections that
-open no windows could together hold more than the pod has. So now and then it is added up, and the clients that hold
-most are ended until the rest is within the budget. Who reads holds next to nothing, and is never among them.
+do not read could together hold more than the pod has. So now and then it is added up, and the clients that hold most
+are ended until the rest is within the budget. Who reads holds next to nothing, and is never among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Protocol
 
-from proxy.codec.constants import ENHANCE_YOUR_CALM
-from proxy.codec.stream import Stream
-from proxy.net.adapter import Adapter
-from proxy.relay.downstream import Downstream
+from proxy.relay.relay import Tally
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
-# Up to so many streams there is nothing to add up: they cannot hold that much but by windows that grew, which are
-# bounded by themselves.
-_FEW_STREAMS = 512
+HOLDS_TOO_MUCH = "too much waits for it"
 
 
-def relieve(adapters: Iterable[Adapter], max_held_bytes: int = MAX_HELD_BYTES) -> None:
+class Holder(Protocol):
+    """Connections of one kind. `find_held` gives those for which something waits, and how many bytes; `end_held` ends
+    one of them, and counts that."""
+
+    def find_held(self) -> Iterable[tuple[int, Any]]: ...
+
+    def end_held(self, one: Any, tally: Tally) -> None: ...
+
+
+def relieve(holders: Iterable[Holder], tally: Tally, max_held_bytes: int) -> None:
     """End those for whom most waits, until there is no more than the budget."""
-    clients = [adapter.conn for adapter in adapters if adapter.conn.open_streams]
-    if sum(conn.open_streams for conn in clients) <= _FEW_STREAMS:
+    held = [(size, holder, one) for holder in holders for size, one in holder.find_held()]
+    total = sum(size for size, _, _ in held)
+    if total <= max_held_bytes:
         return
-    held = [(count_held(conn), conn) for conn in clients if isinstance(conn, Downstream)]
-    total = sum(size for size, _ in held)
-    for size, conn in sorted(held, key=lambda entry: entry[0], reverse=True):
+    for size, holder, one in sorted(held, key=lambda entry: entry[0], reverse=True):
         if total <= max_held_bytes:
             return
         total -= size
-        conn.fail(ENHANCE_YOUR_CALM, "too much waits for it")
+        holder.end_held(one, tally)
 
 
-def count_held(conn: Downstream) -> int:
-    """Bytes of responses that the client does not take, and of its requests that the endpoints do not take."""
-    return sum(count_queued(stream) + count_queued(stream.peer) for stream in conn.streams.values())
-
-
-def count_queued(stream: Stream | None) -> int:
-    return sum(map(len, stream.queue)) if stream is not None and stream.queue is not None else 0
+def count_unwritten(transport: Any) -> int:
+    """What has left us and the kernel has no room for."""
+    return int(transport.get_write_buffer_size()) if transport is not None else 0

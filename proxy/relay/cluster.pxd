@@ -7,8 +7,10 @@ from proxy.balance.p2c cimport Balancer
 cdef class Cluster:
     cdef public str name, last_error
     cdef public Balancer balancer
+    cdef public bint leaving
     cdef public double failfast_s, deserted_since_s
     cdef public object waiting, failure
     cpdef str describe(self)
+    cpdef leave(self)
     cpdef bint fails_fast(self, double now) except -1
     cpdef set_ready(self, Endpoint endpoint, bint ready, double now)

@@ -15,12 +15,17 @@ from proxy.relay.failure import NO_ENDPOINT, Failure
 from proxy.relay.pending import Pending
 
 MAX_WAITING = 1_000
+# Long enough for a dial within the pod.
+_LEAVING_FAILFAST_S = 0.2
 
 
 class Cluster:
-    """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready."""
+    """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready.
 
-    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "failure", "last_error", "name", "waiting")
+    `leaving`: its endpoint is an application that is about to end, so what it does not take others may have.
+    """
+
+    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "failure", "last_error", "leaving", "name", "waiting")
 
     def __init__(
         self, name: str, balancer: Balancer, failfast_s: float, now: float, failure: Failure = NO_ENDPOINT
@@ -31,11 +36,17 @@ class Cluster:
         self.failure = failure
         # Why the latest dial of an endpoint failed, for whoever gets an error.
         self.last_error = ""
+        self.leaving = False
         self.deserted_since_s = now
         self.waiting: OrderedDict[Pending, None] = OrderedDict()
 
     def describe(self) -> str:
         return f"{self.name} ({self.last_error})" if self.last_error else self.name
+
+    def leave(self) -> None:
+        """From now on nobody waits long for an endpoint to come back."""
+        self.leaving = True
+        self.failfast_s = min(self.failfast_s, _LEAVING_FAILFAST_S)
 
     def fails_fast(self, now: float) -> bool:
         return self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s

@@ -9,6 +9,9 @@ from proxy.relay.relay cimport Relay
 cdef int CANCEL, NO_ERROR
 cdef long long MAX_STREAM_ID, _LAST_ID
 
+@cython.locals(count=cython.longlong, piece=bytes)
+cpdef long count_queued(Stream stream) except -1
+
 cdef class Downstream(Server):
     cdef public Relay relay
     cdef public double drain_at_s, idle_since_s
@@ -29,6 +32,8 @@ cdef class Downstream(Server):
     cpdef stream_closed(self, Stream stream)
     cpdef settings_changed(self)
     cpdef goaway_received(self, long long last_stream_id, long long code)
+    @cython.locals(exchange=Exchange, stream=Stream, kept=cython.longlong, count=cython.longlong)
+    cpdef long count_held(self) except -1
     cpdef drain(self, double now)
     cpdef ping_acked(self, bytes opaque)
     cpdef refuse_more(self)

@@ -19,6 +19,15 @@ DRAIN_PING_S = 1.0
 _LAST_ID = 2**30
 
 
+def count_queued(stream: Stream | None) -> int:
+    """Bytes of body that a stream cannot send yet."""
+    count = 0
+    if stream is not None and stream.queue is not None:
+        for piece in stream.queue:
+            count += len(piece)
+    return count
+
+
 class Downstream(Server):
     """`drain_at_s` is when the final GOAWAY is due at the latest; 0.0 while the connection is not draining."""
 
@@ -75,6 +84,18 @@ class Downstream(Server):
 
     def goaway_received(self, last_stream_id: int, code: int) -> None:
         """The client will open no more streams; it closes when it has its answers."""
+
+    def count_held(self) -> int:
+        """Bytes that wait for the client to take them, or for endpoints, or that are kept for a replay.
+
+        What is kept holds what waits for the endpoint, too.
+        """
+        count = 0
+        for stream in self.streams.values():
+            exchange: Exchange | None = stream.owner  # type: ignore[assignment]
+            kept = 0 if exchange is None else exchange.count_kept()
+            count += count_queued(stream) + max(kept, count_queued(stream.peer))
+        return count
 
     # ---- the end of the connection
 

@@ -60,6 +60,7 @@ cdef class Exchange:
     @cython.locals(conn=Connection)
     cdef _send_trailers(self, Stream up, HeaderBlock trailers, double now)
     cpdef keep(self, bytes payload)
+    cpdef long count_kept(self) except -1
     @cython.locals(up=Stream, conn=Connection)
     cpdef request_data(self, bytes payload, bint end, Stream down, double now)
     @cython.locals(up=Stream)

@@ -284,6 +284,10 @@ class Exchange:
         else:
             append_piece(body, payload)
 
+    def count_kept(self) -> int:
+        """Bytes that are remembered for a replay."""
+        return 0 if self.body is None else self.body_bytes
+
     def request_data(self, payload: bytes, end: bool, down: Stream, now: float) -> None:
         """A piece of the request's body."""
         self.ended_s = now
@@ -478,6 +482,13 @@ class Exchange:
     def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
         """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""
         if self.done:
+            return
+        cluster = self.decision.cluster
+        if cluster is not None and cluster.leaving and failure is cluster.failure:
+            # The application that it was meant for has ended, and has not seen it: others may.
+            self.relay.failed(failure)
+            self._count(False, failure.grpc_status if self.block.grpc else -1, now)
+            self.refuse(now)
             return
         relay = self.relay
         relay.failed(failure)

@@ -15,6 +15,7 @@ from typing import Protocol
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.outcome import CANCELLED, FAULT, SUCCESS
 from proxy.balance.p2c import Balancer
+from proxy.codec.tls_hello import Hello
 from proxy.route import model
 
 Address = tuple[str, int]
@@ -51,11 +52,23 @@ class OpaqueCluster:
 
 
 class Way(Protocol):
-    """One connection's way to its peer; `endpoint` is None where none was picked, or none is known."""
+    """One connection's way to its peer; `endpoint` is None where none was picked, or none is known.
+
+    `hello` is what its client said, where it speaks TLS: it leads nowhere, and tells whoever counts.
+    """
 
     connect_timeout_s: float
     failfast_s: float
     endpoint: Endpoint | None
+    hello: Hello | None
+
+    @property
+    def service(self) -> str:
+        """Whose endpoints these are; '' where it leads to one address that nobody knows."""
+
+    @property
+    def target(self) -> Address | None:
+        """Where it leads now."""
 
     def next(self, now: float, rng: Callable[[], float]) -> Address | None: ...
     def may_retry(self) -> bool: ...
@@ -68,15 +81,24 @@ class Way(Protocol):
 class BalancedWay:
     """To one of a cluster's endpoints."""
 
-    __slots__ = ("begun_s", "cluster", "connect_timeout_s", "endpoint", "failfast_s", "tried")
+    __slots__ = ("begun_s", "cluster", "connect_timeout_s", "endpoint", "failfast_s", "hello", "tried")
 
     def __init__(self, cluster: OpaqueCluster) -> None:
         self.cluster = cluster
         self.connect_timeout_s = cluster.connect_timeout_s
         self.failfast_s = cluster.failfast_s
         self.endpoint: Endpoint | None = None
+        self.hello: Hello | None = None
         self.tried: tuple[Endpoint, ...] = ()
         self.begun_s = 0.0
+
+    @property
+    def service(self) -> str:
+        return self.cluster.name
+
+    @property
+    def target(self) -> Address | None:
+        return None if self.endpoint is None else self.endpoint.address
 
     def next(self, now: float, rng: Callable[[], float]) -> Address | None:
         """Where to connect now; None where there is no endpoint that was not tried."""
@@ -119,14 +141,23 @@ class BalancedWay:
 class DirectWay:
     """To the address that the connection was meant for, since nobody knows it, or it is one pod's."""
 
-    __slots__ = ("address", "connect_timeout_s", "endpoint", "failfast_s", "tried")
+    __slots__ = ("address", "connect_timeout_s", "endpoint", "failfast_s", "hello", "tried")
 
     def __init__(self, address: Address, connect_timeout_s: float = 10.0) -> None:
         self.address = address
         self.connect_timeout_s = connect_timeout_s
         self.failfast_s = _FAILFAST_S
         self.endpoint: Endpoint | None = None
+        self.hello: Hello | None = None
         self.tried = False
+
+    @property
+    def service(self) -> str:
+        return ""
+
+    @property
+    def target(self) -> Address | None:
+        return self.address
 
     def next(self, now: float, rng: Callable[[], float]) -> Address | None:
         if self.tried:

@@ -10,9 +10,10 @@ later is still detected. A port that carries HTTP policy never becomes opaque by
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from typing import NamedTuple
 
-from proxy.codec.detect import HTTP2, MORE, OPAQUE
+from proxy.codec.detect import MORE, OPAQUE
 
 DETECT_TIMEOUT_S = 10.0
 HINTED_TIMEOUT_S = 0.1
@@ -37,26 +38,12 @@ class Expectation(NamedTuple):
 
 
 UNKNOWN = Expectation()
-_OPAQUE = Expectation(OPAQUE)
 _OPAQUE_PORT = Expectation(OPAQUE, reason="port")
 
 
-def expect_port(port: int, opaque_ports: frozenset[int] = OPAQUE_PORTS) -> Expectation:
+def expect_port(port: int, opaque_ports: Container[int] = OPAQUE_PORTS) -> Expectation:
     """What a port alone lets expect."""
     return _OPAQUE_PORT if port in opaque_ports else UNKNOWN
-
-
-def expect_app_protocol(name: str, port: int) -> Expectation:
-    """What a Service's `appProtocol` says (KEP-3726, and the names that Linkerd and Istio know); else the port does."""
-    name = name.lower()
-    if name in ("kubernetes.io/h2c", "grpc", "http2"):
-        return Expectation(HTTP2, True)
-    if name in ("http", "kubernetes.io/ws"):
-        # Not HTTP1: many a gRPC service calls its port `http`.
-        return Expectation(MORE, True)
-    if name in ("tcp", "linkerd.io/opaque", "linkerd.io/tcp", "mysql", "mongo", "redis", "smtp", "postgres"):
-        return _OPAQUE
-    return expect_port(port)
 
 
 class Hints:

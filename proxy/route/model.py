@@ -57,11 +57,13 @@ class Endpoint:
         return join_host_port(self.host, self.port)
 
 
-# What a port speaks, where it is known; '' is to be detected.
+# What a port speaks, where it is known; '' is to be detected. DETECT is too, even where the port's number would make it
+# opaque; so is TLS, whose client speaks first, and says a name that metrics want.
 HTTP2 = "http2"
 HTTP1 = "http"
 OPAQUE = "tcp"
-PROTOCOLS = {"grpc": HTTP2, HTTP2: HTTP2, HTTP1: HTTP1, "tls": OPAQUE, OPAQUE: OPAQUE}
+DETECT = "detect"
+PROTOCOLS = {"grpc": HTTP2, HTTP2: HTTP2, HTTP1: HTTP1, OPAQUE: OPAQUE, "tls": DETECT, DETECT: DETECT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,14 @@ class Settings:
     max_connection_age_s: float | None = None
     upstream_user_timeout_s: float = 20.0
     dns_refresh_s: float = 5.0
+    # Against abuse (docs/limits.md). Of each direction, and of one client or connection where nothing else is said.
+    max_connections: int = 10_000
+    max_buffered_bytes: int = 67_108_864
+    rapid_reset_streams: int = 500
+    detect_timeout_s: float = 1.0
+    head_timeout_s: float = 10.0
+    stalled_timeout_s: float = 300.0
+    tcp_idle_timeout_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from tests.e2e.wire import (
 
 # For hangs only.
 END_S = 30.0
+# An endpoint of their own, so that what the attackers make it do is not taken for the proxy's.
+ATTACKED = "attacked"
 NO_SETTINGS: dict[int, int] = {}
 
 
@@ -51,7 +53,7 @@ class Attacker:
             self.attempt(PREFACE + encode_settings(settings) + encode_frame(SETTINGS, 1))
 
     def headers(
-        self, method: str = "wait", authority: str = "honest", end: bool = True, more: Sequence[Header] = ()
+        self, method: str = "wait", authority: str = ATTACKED, end: bool = True, more: Sequence[Header] = ()
     ) -> bytes:
         """The next stream, as bytes to be said at once."""
         fields = [(":method", "POST"), (":scheme", "http"), (":path", f"/e2e.Echo/{method}"), (":authority", authority)]

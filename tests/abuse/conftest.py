@@ -7,9 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.abuse.attacker import ATTACKED
+from tests.abuse.pods import Pods
 from tests.abuse.scene import Honest, Scene
-from tests.e2e.processes import GrpcBackend
-from tests.e2e.proxy_process import Proxy
+from tests.e2e.processes import HOST, GrpcBackend, free_port
+from tests.e2e.proxy_process import Proxy, write_config
+from tests.netns.network import require_namespaces
 
 
 @pytest.fixture(scope="package")
@@ -26,11 +29,27 @@ def honest() -> Iterator[Honest]:
 
 
 @pytest.fixture(scope="module")
-def scene(addresses: list[str], honest: Honest) -> Iterator[Scene]:
+def scene(addresses: list[str], honest: Honest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """One proxy for all attacks of a module: it must survive them all, and end well."""
-    with Proxy(addresses) as proxy:
+    where = f"{HOST}:{free_port()}", f"{HOST}:{free_port(4)}"
+    routes = f"  - match: {{authority: {ATTACKED}}}\n    cluster: {ATTACKED}\n  - cluster: good\n"
+    path = tmp_path_factory.mktemp("scene") / "proxy.yaml"
+    with ExitStack() as stack:
+        attacked = stack.enter_context(GrpcBackend("c")).address
+        config = write_config(path, *where, {"good": addresses, ATTACKED: [attacked]}, routes)
+        proxy = stack.enter_context(Proxy(config=config))
         made = Scene(proxy, honest)
         with made.attacked("none"):
             pass
         yield made
         honest.ask("leave")
+
+
+@pytest.fixture(scope="package")
+def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    """One intercepting sidecar for all attacks that come that way: it must survive them all, and end well."""
+    require_namespaces()
+    with Pods(tmp_path_factory.mktemp("pods")) as made:
+        with made.attacked("none, in pods"):
+            pass
+        yield made

@@ -1,4 +1,7 @@
-"""A malicious endpoint: accepts what the proxy dials, and does to each connection what its deed says."""
+"""A malicious endpoint: accepts what the proxy dials, and does to each connection what its deed says.
+
+Its frames are of HTTP/2; a deed of another protocol has the socket.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,10 @@ Deed = Callable[[Victim], None]
 class Evil:
     """Listens from the start; `dialled` counts the connections, `victims` has them."""
 
-    def __init__(self, deed: Deed) -> None:
+    def __init__(self, deed: Deed, listener: socket.socket | None = None) -> None:
         self.deed = deed
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = listener or socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener.settimeout(None)
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.victims: list[Victim] = []
         self.threads = [threading.Thread(target=self._accept)]

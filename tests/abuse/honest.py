@@ -1,8 +1,8 @@
-"""The honest client of the abuse tests, as a process: a steady load of real grpcio calls, whose figures it tells.
+"""The honest clients of the abuse tests, as a process: a steady load of real calls, whose figures it tells.
 
 Run as `honest.py`; a line on stdin is a command, a line on stdout its answer:
-`target HOST:PORT` connects anew, `leave` disconnects, `begin` starts the load, `end` stops it and tells as JSON how it
-went.
+`target HOST:PORT` connects anew with gRPC, `targets GRPC HTTP TCP` (each HOST:PORT) with all that an intercepting proxy
+serves, `leave` disconnects, `begin` starts the load, `end` stops it and tells as JSON how it went.
 In a process of its own, so that the attacker in the test's process does not slow its clock.
 """
 
@@ -12,6 +12,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -20,14 +21,71 @@ RATE = 100
 CHANNELS = 2
 # For hangs only: what an attack makes slow is told by the figures.
 TIMEOUT_S = 20
+Ask = Callable[[], Awaitable[None]]
+GET = b"GET /honest HTTP/1.1\r\nhost: honest\r\n\r\n"
+# No protocol that the proxy knows begins like this.
+RAW = b"\x00honest"
+
+
+class Line:
+    """A connection that lasts, and the calls that take turns on it."""
+
+    def __init__(self, address: str) -> None:
+        self.host, _, port = address.rpartition(":")
+        self.port = int(port)
+        self.lock = asyncio.Lock()
+        self.reader: asyncio.StreamReader | None = None
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self.host, self.port)
+
+    async def exchange(self, said: bytes, size: int) -> bytes:
+        if self.reader is None or self.writer is None:
+            self.reader, self.writer = await self.open()
+        self.writer.write(said)
+        return await self.reader.readexactly(size)
+
+    async def get(self) -> None:
+        """A request of HTTP/1 on the connection that is kept alive."""
+        async with self.lock:
+            await self.exchange(GET, 0)
+            assert self.reader is not None
+            head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+            size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
+            await self.reader.readexactly(size)
+            if not head.startswith(b"http/1.1 200 ") or b"\r\nconnection: close" in head:
+                raise ConnectionError(head.decode("latin-1"))
+
+    async def echo(self) -> None:
+        """A few raw bytes there and back on the connection that lasts."""
+        async with self.lock:
+            if await self.exchange(RAW, len(RAW)) != RAW:
+                raise ConnectionError("the echo is wrong")
+
+    async def echo_anew(self) -> None:
+        """The same on a new connection."""
+        reader, writer = await self.open()
+        try:
+            writer.write(RAW)
+            if await reader.readexactly(len(RAW)) != RAW:
+                raise ConnectionError("the echo is wrong")
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
 
 
 class Load:
-    """Open loop: a call every 1/RATE s, whatever became of the earlier ones."""
+    """Open loop: a call every 1/RATE s, of each kind in turn, whatever became of the earlier ones."""
 
     def __init__(self) -> None:
         self.channels: list[Any] = []
-        self.took_ms: list[float] = []
+        self.lines: list[Line] = []
+        self.asks: dict[str, Ask] = {}
+        self.took_ms: dict[str, list[float]] = {}
         self.failures: list[str] = []
         self.running = False
         self.task: asyncio.Task[None] | None = None
@@ -35,40 +93,63 @@ class Load:
     async def leave(self) -> str:
         for channel in self.channels:
             await channel.close()
-        self.channels = []
+        for line in self.lines:
+            line.close()
+        self.channels, self.lines, self.asks = [], [], {}
         return "gone"
 
     async def target(self, address: str) -> str:
         await self.leave()
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-        self.channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(CHANNELS)]
-        for channel in self.channels:
-            await self.call(channel)
+        for number in range(CHANNELS):
+            self.add_channel(f"grpc {number}", address)
+        return await self.ask_all()
+
+    async def targets(self, grpc_address: str, http_address: str, tcp_address: str) -> str:
+        await self.leave()
+        self.add_channel("grpc", grpc_address)
+        http, raw, fresh = (Line(address) for address in (http_address, tcp_address, tcp_address))
+        self.lines = [http, raw, fresh]
+        self.asks |= {"http1": http.get, "raw": raw.echo, "raw anew": fresh.echo_anew}
+        return await self.ask_all()
+
+    async def ask_all(self) -> str:
+        for ask in self.asks.values():
+            await ask()
         return "ready"
 
-    async def call(self, channel: Any) -> None:
-        await channel.unary_unary("/e2e.Echo/unary")(b"honest", timeout=TIMEOUT_S, wait_for_ready=True)
+    def add_channel(self, name: str, address: str) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        channel = grpc.aio.insecure_channel(address, options=options)
+        self.channels.append(channel)
+        unary = channel.unary_unary("/e2e.Echo/unary")
 
-    async def timed_call(self, channel: Any) -> None:
+        async def ask() -> None:
+            await unary(b"honest", timeout=TIMEOUT_S, wait_for_ready=True)
+
+        self.asks[name] = ask
+
+    async def timed_call(self, name: str) -> None:
         begin = time.perf_counter()
         try:
-            await self.call(channel)
-            self.took_ms.append((time.perf_counter() - begin) * 1000)
+            await asyncio.wait_for(self.asks[name](), TIMEOUT_S)
+            self.took_ms[name].append((time.perf_counter() - begin) * 1000)
         except grpc.aio.AioRpcError as error:
-            self.failures.append(f"{error.code().name}: {error.details()}")
+            self.failures.append(f"{name}: {error.code().name}: {error.details()}")
+        except (OSError, EOFError, TimeoutError) as error:
+            self.failures.append(f"{name}: {type(error).__name__}: {error}")
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        begin, calls = loop.time(), []
+        begin, calls, names = loop.time(), [], list(self.asks)
         while self.running:
-            calls.append(asyncio.create_task(self.timed_call(self.channels[len(calls) % CHANNELS])))
+            calls.append(asyncio.create_task(self.timed_call(names[len(calls) % len(names)])))
             await asyncio.sleep(max(0.0, begin + len(calls) / RATE - loop.time()))
         await asyncio.gather(*calls)
 
     async def begin(self) -> str:
         if self.running:
             await self.end()
-        self.took_ms, self.failures, self.running = [], [], True
+        self.took_ms, self.failures, self.running = {name: [] for name in self.asks}, [], True
         self.task = asyncio.create_task(self.run())
         return "begun"
 
@@ -76,9 +157,10 @@ class Load:
         assert self.task is not None
         self.running = False
         await self.task
-        times = sorted(self.took_ms) or [0.0]
-        p50_ms, p99_ms = times[len(times) // 2], times[int(len(times) * 0.99)]
-        return json.dumps({"calls": len(self.took_ms), "failures": self.failures, "p50_ms": p50_ms, "p99_ms": p99_ms})
+        times = sorted(took for each in self.took_ms.values() for took in each) or [0.0]
+        figures: dict[str, Any] = {"calls": len(times), "failures": self.failures}
+        figures |= {"p50_ms": times[len(times) // 2], "p99_ms": times[int(len(times) * 0.99)]}
+        return json.dumps(figures | {"worst_ms": {name: max(each, default=0.0) for name, each in self.took_ms.items()}})
 
 
 async def main() -> None:

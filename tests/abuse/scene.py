@@ -12,13 +12,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Self
 
-from tests.e2e.processes import ROOT
+from tests.abuse.sidecar import Sidecar
+from tests.e2e.processes import ROOT, eventually
 from tests.e2e.proxy_process import Proxy
 from tests.e2e.test_streaming_limits import PeakMemory
 
@@ -31,12 +32,12 @@ Counts = dict[tuple[str, str], int]
 
 
 class Honest:
-    """`honest.py` as a process."""
+    """`honest.py` as a process; `enter` is what a command begins with to run somewhere else."""
 
-    def __init__(self) -> None:
+    def __init__(self, enter: Sequence[str] = ()) -> None:
         self.errors = TemporaryFile()  # noqa: SIM115 - closed by close()
         self.popen = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("honest.py"))],
+            [*enter, sys.executable, str(Path(__file__).with_name("honest.py"))],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -71,11 +72,23 @@ class Honest:
 
 
 class Scene:
-    """A proxy and the honest client on it."""
+    """A proxy and the honest clients on it; `targets` is the command that tells them where to go."""
 
-    def __init__(self, proxy: Proxy, honest: Honest) -> None:
+    def __init__(self, proxy: Proxy | Sidecar, honest: Honest, targets: str = "") -> None:
         self.proxy, self.honest = proxy, honest
-        honest.ask(f"target {proxy.address}")
+        honest.ask(targets or f"target {proxy.address}")
+        self.idle_p99_ms = 0.0
+        self.measure_idle()
+
+    def measure_idle(self) -> None:
+        """How long the honest clients' calls take while nobody attacks, here and now."""
+        self.honest.ask("begin")
+        time.sleep(MIN_LOAD_S)
+        self.idle_p99_ms = json.loads(self.honest.ask("end"))["p99_ms"]
+
+    def wait_fault(self, side: str, reason: str) -> None:
+        """Until a fault for this reason has been counted."""
+        eventually(lambda: (side, reason) in self.count_faults(), f"the fault `{reason}`", 60)
 
     def count_faults(self) -> Counts:
         """gossamer_protocol_faults_total by side and reason."""
@@ -92,19 +105,31 @@ class Scene:
         before = self.count_faults()
         counts: Counts = {}
         self.honest.ask("begin")
+        pid = self.proxy.popen.pid
+        ran, waited = read_schedule(pid)
         with PeakMemory(self.proxy) as memory:
             begun_s = time.monotonic()
             yield counts
             # An attack that is over at once is looked at for a while too.
             time.sleep(max(0.0, MIN_LOAD_S - time.monotonic() + begun_s))
             figures: dict[str, Any] = json.loads(self.honest.ask("end"))
+        took_s = time.monotonic() - begun_s
+        ran, waited = (now - before for now, before in zip(read_schedule(pid), (ran, waited), strict=True))
         after = self.count_faults()
         counts.update({key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)})
-        report({"attack": name, **figures, "grown_kib": memory.grown_kib, "faults": list(counts)})
+        told = {"idle_p99_ms": self.idle_p99_ms, "grown_kib": memory.grown_kib, "faults": list(counts)}
+        told |= {"cpu": round(ran / took_s, 2), "waited": round(waited / took_s, 2)}
+        report({"attack": name, **figures, **told})
         assert figures["failures"] == []
         assert figures["calls"] > 0
         assert figures["p99_ms"] < MAX_P99_MS
         assert memory.grown_kib <= max_grown_kib
+
+
+def read_schedule(pid: int) -> tuple[float, float]:
+    """For how many seconds a process has run, and has waited for a core that others had (proc(5), schedstat)."""
+    ran_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
 def report(figures: dict[str, Any]) -> None:

@@ -56,10 +56,10 @@ class Plot:
 
 
 def carry_out(scene: Scene, name: str, evil: Evil, authority: str) -> Plot:
-    """Twenty requests go to the malicious endpoint, for 0.7 s."""
+    """Twenty requests go to the malicious endpoint, for half a second."""
     with scene.attacked(f"endpoint: {name}", MAX_GROWN_KIB) as faults, Attacker(scene.proxy.address) as client:
         plot = Plot(evil, faults)
-        until_s = time.monotonic() + 0.7
+        until_s = time.monotonic() + 0.5
         while time.monotonic() < until_s:
             if plot.asked < 20:
                 client.say(client.headers("unary", authority, end=False))

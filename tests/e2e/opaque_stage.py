@@ -16,9 +16,9 @@ from typing import Any, Self, TypeVar
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.tcp.sidecar import Sidecar
 from proxy.relay.opaque import Address
 from proxy.route.hints import Expectation
+from tests.e2e.opaque_sidecar import Sidecar
 from tests.e2e.processes import HOST, ROOT, eventually
 from tests.requirement import require
 

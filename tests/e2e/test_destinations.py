@@ -274,7 +274,7 @@ async def test_two_workers(backends: list[GrpcBackend]) -> None:
         (["--control-plane", "a:1", "--namespace", "A b"], "--namespace: 'A b' is no namespace"),
         (["--control-plane", "a:1", "--cache", "/nowhere/x"], "--cache: '/nowhere/x' is no file in a directory"),
         (["--control-plane", "a:1", "--control-plane-ca", "/nowhere"], "--control-plane-ca: '/nowhere' cannot be read"),
-        (["--control-plane", "a:1", "--to", "b:1"], "leave --config and --to out"),
+        (["--control-plane", "a:1", "--to", "b:1"], "leave --to out"),
         (["--zone", "z"], "--zone needs --control-plane HOST:PORT"),
     ],
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.e2e import processes
 from tests.e2e.calls import Load, ask, eventually, new_key, open_channel, path
 from tests.e2e.life import call, mesh, sidecar
-from tests.e2e.processes import GrpcBackend, accepts
-from tests.e2e.proxy_process import Proxy
+from tests.e2e.processes import HOST, GrpcBackend, Process, accepts, free_port
+from tests.e2e.proxy_process import Proxy, command
 from tests.e2e.wire import GOAWAY, Client
 
 pytestmark = pytest.mark.timeout(60)
@@ -148,3 +151,33 @@ async def test_two_workers_drain_together(backends: list[GrpcBackend], monkeypat
             proxy.signal(signal.SIGTERM)
             assert await slow
         assert await exit_code(proxy) == 0
+
+
+async def test_two_workers_are_drained_and_ended_by_one_s_admin_port(
+    backends: list[GrpcBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections to both, and a hook, and then a job, that know of one."""
+    monkeypatch.setenv("GOSSAMER_DRAIN_DELAY", "0s")
+    with Proxy(addresses(backends), options=["--workers", "2"]) as proxy, ExitStack() as stack:
+        other = f"{HOST}:{proxy.admin_port + 1}"
+        await eventually(lambda: accepts(other), "the other worker")
+        clients = [stack.enter_context(Client(proxy.address)) for _ in range(16)]
+        with mesh("proxy", "drain", "--admin", proxy.admin) as hook:
+            for client in clients:
+                assert any(frame.kind == GOAWAY for frame in await asyncio.to_thread(list, client.frames()))
+            assert await asyncio.to_thread(hook.wait) == 0
+            assert hook.stderr == "mesh proxy drain: drained: outbound\n"
+        await eventually(lambda: not accepts(proxy.address), "both listeners to be closed")
+        proxy.admin_port += 1
+        assert await asyncio.to_thread(proxy.admin_request, "/shutdown", "POST") == (202, "shutting down\n")
+        assert await exit_code(proxy) == 0
+
+
+def test_a_signal_that_comes_before_the_workers_can_obey(backends: list[GrpcBackend]) -> None:
+    """It waits for them: neither does it kill one, nor is it lost."""
+    where = ["--listen", f"{HOST}:{free_port()}", "--to", backends[0].address, "--workers", "2"]
+    with Process([*command(), *where]) as proxy:
+        children = Path(f"/proc/{proxy.popen.pid}/task/{proxy.popen.pid}/children")
+        processes.eventually(lambda: len(children.read_text().split()) == 2, "the workers to be there")
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait() == 0, proxy.stderr

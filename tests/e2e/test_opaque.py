@@ -307,7 +307,7 @@ def test_it_never_connects_to_itself() -> None:
 def test_an_idle_connection_is_ended_and_a_busy_one_is_not() -> None:
     with Server(echo) as server, OpaqueStage([server.address], expectation=KNOWN) as stage:
         stage.sidecar.relay.idle_timeout_s = 0.5
-        stage.sidecar.relay.next_idle_s = 0.0
+        stage.sidecar.relay.next_look_s = 0.0
         with stage.connect() as busy, stage.connect() as idle:
             idle.sendall(b"x")
             assert idle.recv(1) == b"x"

@@ -176,17 +176,29 @@ def test_a_port_with_http_policy_never_becomes_opaque() -> None:
         OpaqueStage([server.address], original=MYSQL, expectation=HTTP, detect_timeout_s=0.2) as stage,
     ):
         stage.call(lambda: stage.sidecar.hints.learn(MYSQL, time.monotonic()))
-        with stage.connect() as slow, stage.connect() as silent, stage.connect() as ended:
+        with stage.connect() as slow, stage.connect() as silent, stage.connect() as ended, stage.connect() as other:
+            other.sendall(b"\0\1\2")
+            with pytest.raises(ConnectionResetError):
+                other.recv(1)
             slow.sendall(b"GE")
             ended.shutdown(socket.SHUT_WR)
-            with pytest.raises(ConnectionResetError):
-                slow.recv(1)
             assert read_to_end(ended) == b""
-            eventually(lambda: len(stage.sidecar.detector.resting) == 1, "the silent one to rest")
+            detector = stage.sidecar.detector
+            eventually(lambda: len(detector.begun) == 1, "a request line that is not whole to be waited for")
+            slow.sendall(REQUEST[2:])
+            assert slow.recv(100) == b"http1"
+            with stage.connect() as slower:
+                slower.sendall(b"GE")
+                eventually(lambda: len(detector.begun) == 1, "the next one")
+                stage.call(lambda: setattr(next(iter(detector.begun)), "since_s", 0.0))
+                with pytest.raises(ConnectionResetError):
+                    slower.recv(1)
+            eventually(lambda: len(detector.resting) == 1, "the silent one to rest")
             silent.sendall(REQUEST)
             assert silent.recv(100) == b"http1"
         assert server.accepted == 0
-        assert stage.metric("gossamer_detections_total{protocol=unknown,reason=silence}") == 1
+        for reason in ("bytes", "silence"):
+            assert stage.metric(f"gossamer_detections_total{{protocol=unknown,reason={reason}}}") == 1
 
 
 def test_a_flood_of_silent_clients_does_not_keep_others_out() -> None:
@@ -235,7 +247,7 @@ def test_a_kernel_that_wakes_for_nothing_does_not_make_it_spin(monkeypatch: pyte
 def test_running_out_of_descriptors_is_survived() -> None:
     with Server(echo) as server, ExitStack() as stack:
         to = f"{server.address[0]}:{server.address[1]}"
-        argv = [sys.executable, "-m", "benchmarks.tcp.sidecar", "--listen", "127.0.0.1:0", "--to", to, "--opaque"]
+        argv = [sys.executable, "-m", "tests.e2e.opaque_sidecar", "--listen", "127.0.0.1:0", "--to", to, "--opaque"]
         process = stack.enter_context(Process(argv))
         host, port = process.read_line().split(":")
         open_files = 40

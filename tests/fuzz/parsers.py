@@ -17,6 +17,7 @@ from proxy.codec.fields import encode_string
 from proxy.codec.headers import HeaderBlock, HeaderReader
 from proxy.codec.huffman import decode_huffman, encode_huffman
 from proxy.codec.values import read_delay, read_number, read_timeout
+from tests.fuzz.detect_parser import parse_first_bytes
 from tests.fuzz.h1_parsers import parse_h1_requests, parse_h1_responses
 from tests.unit.proxy.codec.roles import NotedClient, NotedServer
 
@@ -102,6 +103,7 @@ PARSERS: dict[str, Callable[[bytes], Outcome]] = {
     "values": parse_values,
     "h1_requests": parse_h1_requests,
     "h1_responses": parse_h1_responses,
+    "detect": parse_first_bytes,
 }
 
 

@@ -375,3 +375,19 @@ def test_a_new_route_is_taken_by_who_waits(make: MakeStage) -> None:
     stage.flush()
     stage.ups[0].send(OK)
     assert client.take() == OK
+
+
+def test_a_new_route_takes_what_has_come_of_the_body_along(make: MakeStage) -> None:
+    stage = make(count=0)
+    client = stage.client()
+    client.send(POST[:-1])
+    old = stage.cluster
+    stage.cluster = type(old)("other", type(old.balancer)(), 3.0, stage.now)
+    stage.replace(1)
+    stage.relay.forget_decisions()
+    old.serve(stage.now)
+    stage.flush()
+    client.send(POST[-1:])
+    assert stage.ups[0].take() == POST
+    stage.ups[0].send(OK)
+    assert client.take() == OK

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from proxy.clusters import Clusters
+from proxy.codec.detect import MORE, OPAQUE
 from proxy.destinations import Destinations, OnChange
 from proxy.originals import Direct
 from proxy.relay.opaque import BalancedWay, DirectWay
@@ -140,11 +141,27 @@ def test_a_connection_waits_for_the_answer_and_no_longer() -> None:
     assert called == ["known", "told", "late"]
 
 
-@pytest.mark.parametrize(("protocol", "expected"), [("http2", (0, True)), ("http", (0, True)), ("tcp", (4, False))])
-def test_what_the_control_plane_says_of_a_port_is_expected(protocol: str, expected: tuple[int, bool]) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "port", "expected"),
+    [
+        (model.HTTP2, 80, (MORE, True)),
+        (model.HTTP1, 80, (MORE, True)),
+        (model.OPAQUE, 80, (OPAQUE, False)),
+        ("", 80, (MORE, False)),
+        (model.DETECT, 80, (MORE, False)),
+        # Where the port alone says that its server speaks first, whoever knows better has the last word.
+        ("", 6379, (OPAQUE, False)),
+        (model.HTTP2, 6379, (MORE, True)),
+        (model.HTTP1, 6379, (MORE, True)),
+        (model.DETECT, 6379, (MORE, False)),
+    ],
+)
+def test_what_the_control_plane_says_of_a_port_is_expected(
+    protocol: str, port: int, expected: tuple[int, bool]
+) -> None:
     town = Town()
-    town.tell("10.96.0.5:80", model.Cluster("x:80", (model.Endpoint(*POD_A),), protocol=protocol))
-    found = town.services.expect(("10.96.0.5", 80))
+    town.tell(f"10.96.0.5:{port}", model.Cluster("x:80", (model.Endpoint(*POD_A),), protocol=protocol))
+    found = town.services.expect(("10.96.0.5", port))
     assert (found.kind, found.is_http) == expected
 
 

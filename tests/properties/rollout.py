@@ -22,8 +22,14 @@ from controlplane.model.objects import (
 from controlplane.model.snapshot import Change
 
 NAMES = ("p0", "p1", "p2")
-WEB = Service("shop", "web", cluster_ips=("10.96.0.1",), ip_families=("IPv4", "IPv6"), ports=(ServicePort("", 80),))
-DB = Service("shop", "db", headless=True, ports=(ServicePort("", 80),))
+WEB = Service(
+    "shop",
+    "web",
+    cluster_ips=("10.96.0.1",),
+    ip_families=("IPv4", "IPv6"),
+    ports=(ServicePort("", 80, app_protocol="grpc"),),
+)
+DB = Service("shop", "db", headless=True, ports=(ServicePort("", 80, app_protocol="tcp"),))
 OPERATIONS = (
     "run",
     "run",
@@ -64,7 +70,7 @@ class Cluster:
             if pod is None:
                 uid = f"u{len(self.born)}"
                 self.born[uid] = name, ()
-                self._put(Pod("shop", name, uid, workload_kind="deployment", workload=uid))
+                self._put(Pod("shop", name, uid, workload_kind="deployment", workload=uid, opaque_ports=uid[1:]))
         elif pod is not None:
             getattr(self, f"_{operation}")(pod)
 

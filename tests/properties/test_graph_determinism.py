@@ -16,7 +16,7 @@ from tests.properties.rollout import NAMES, OPERATIONS, Cluster, DB, WEB
 from dataclasses import replace
 
 def show(mesh):
-    tables = mesh.targets, mesh.hosts, mesh.addresses, mesh.pods
+    tables = mesh.targets, mesh.hosts, mesh.addresses, mesh.pods, mesh.spoken, mesh.opaque
     return [sorted(table.items(), key=lambda item: item[0]) for table in tables]
 
 rng, cluster, graph, snapshot = Random(1), Cluster(), Graph(), Snapshot()

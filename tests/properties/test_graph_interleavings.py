@@ -15,7 +15,7 @@ from controlplane.model.snapshot import KINDS, Change, Relist, Snapshot
 from tests.properties.rollout import DB, FINAL, NAMES, OPERATIONS, WEB, Cluster
 
 WEB_NAME, DB_NAME = "web.shop.svc.cluster.local:80", "db.shop.svc.cluster.local:80"
-TABLES = ("targets", "hosts", "addresses", "pods")
+TABLES = ("targets", "hosts", "addresses", "pods", "spoken", "opaque")
 
 operations = st.lists(
     st.tuples(st.sampled_from((*OPERATIONS, "service")), st.sampled_from(NAMES), st.booleans()), max_size=20

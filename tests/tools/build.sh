@@ -32,4 +32,5 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9 # two test runs at a time build once
 [ -d "$bin" ] || build
+bash "$here/helm/build.sh" >/dev/null
 echo "$bin"

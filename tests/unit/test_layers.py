@@ -22,6 +22,12 @@ VIOLATIONS = {
         "import controlplane.translate.route",
     ),
     "from objects to discovery there is no I/O": ("controlplane/graph/mesh.py", "import time"),
+    "inside the injector, imports point down": ("injector/options.py", "import injector.webhook.review"),
+    "what becomes of reviews and certificates is decided without I/O": (
+        "injector/certificate/course.py",
+        "import time",
+    ),
+    "what injection makes of a pod is worked out without I/O": ("injector/patch/injection.py", "import time"),
     "the parts talk over the network, not by import": ("proxy/outbound.py", "import controlplane"),
     "the command stands on the parts, the version below them": ("proxy/outbound.py", "import mesh.commands"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from proxy.codec.h1_fields import REFUSED
 from proxy.relay.failure import (
     BAD_REQUEST,
     ERROR_HEADER,
@@ -26,8 +27,11 @@ def failure_of_status(status: int) -> Failure:
     return _OF_STATUS.get(status, BAD_REQUEST)
 
 
-def encode_answer(failure: Failure, detail: str, is_head: bool, minor: int, keep: bool) -> bytes:
-    """A whole response. The detail may come from the network: what is not printable is escaped."""
+def encode_answer(failure: Failure, detail: str, is_head: bool, minor: int, keep: bool, refused: bool = False) -> bytes:
+    """A whole response. The detail may come from the network: what is not printable is escaped.
+
+    `refused`: no application has seen the request, so the caller may send it elsewhere.
+    """
     body = describe(failure, detail).encode("ascii", "backslashreplace") + b"\n"
     status = failure.http_status
     lines = [
@@ -36,7 +40,9 @@ def encode_answer(failure: Failure, detail: str, is_head: bool, minor: int, keep
         b"content-length: %d" % len(body),
         ERROR_HEADER + b": " + failure.reason.encode(),
     ]
-    if not keep:
+    if refused:
+        lines.append(b"connection: close, " + REFUSED)
+    elif not keep:
         lines.append(b"connection: close")
     elif not minor:
         lines.append(b"connection: keep-alive")

@@ -31,7 +31,7 @@ class Downstream(Http1Server):
     # ---- events
 
     def request_received(self, head: RequestHead, end: bool) -> None:
-        exchange = Exchange(self.relay, self, head, end, self.now)
+        exchange = Exchange(self.relay, self, head, end)
         self.owner = exchange
         exchange.start(self.now)
 

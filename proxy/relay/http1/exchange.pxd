@@ -10,7 +10,8 @@ from proxy.relay.cluster cimport Cluster
 from proxy.relay.http1.link cimport Link
 from proxy.relay.relay cimport Decision, Relay
 
-cdef int ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS
+cdef int ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
+cdef int MAX_REFUSALS
 cdef int HTTP_TOO_MANY_REQUESTS
 cdef long long MAX_REPLAY_BYTES
 
@@ -23,6 +24,7 @@ cdef class Exchange:
     cdef public RequestHead head
     cdef public list body
     cdef public long long body_bytes
+    cdef public tuple tried
     cdef public bint request_end, responding, sampled, faulty, done, reused, needs_fresh, unreached, tunnelling
     cdef public bytes trailers
     cdef public Decision decision
@@ -32,8 +34,8 @@ cdef class Exchange:
     cdef public int status
     cdef public long long tick
 
-    @cython.locals(decision=Decision)
     cpdef start(self, double now)
+    cdef _follow(self, Decision decision, double now)
     @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link, conn=Http1Client)
     cpdef dispatch(self, double now)
     @cython.locals(cluster=Cluster, decision=Decision)
@@ -46,7 +48,7 @@ cdef class Exchange:
     cpdef redispatch(self, bint unreached, double now)
     @cython.locals(up=Http1Client, body=list)
     cpdef request_data(self, bytes piece)
-    @cython.locals(up=Http1Client)
+    @cython.locals(up=Http1Client, link=Link)
     cpdef request_ended(self, bytes trailers, double now)
     cpdef half_closed(self, double now)
     @cython.locals(down=Http1Server)
@@ -64,6 +66,10 @@ cdef class Exchange:
     cpdef response_ended(self, bytes trailers, bint clean, double now)
     cpdef upstream_lost(self, failure, str detail, bint may_retry, double now)
     cdef _retry(self, double now)
+    cdef bint _may_go_elsewhere(self)
+    cdef _go_elsewhere(self, double now)
+    @cython.locals(cluster=Cluster)
+    cdef bint _is_refusal(self, failure)
     cpdef tunnel_ended(self, double now)
     @cython.locals(down=Http1Server, up=Http1Client)
     cdef _end_tunnel(self, double now)

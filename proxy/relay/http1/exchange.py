@@ -3,7 +3,8 @@
 Owns what is chosen per request: endpoint, attempts, the body kept for a second one, the outcome for balancer and
 metrics. Invariants: the outcome is recorded exactly once; while `body` is not None it holds every byte of the request's
 body so far; what may have been processed is sent again only if it is idempotent and its connection had been idle: then
-the endpoint has most likely closed it before the request came (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
+the endpoint has most likely closed it before the request came (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1). What
+a sidecar there has refused was not processed: it goes to another endpoint, whatever its method.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.balance.endpoint import Endpoint
-from proxy.balance.outcome import ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS
+from proxy.balance.outcome import ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
 from proxy.codec.h1_client import Http1Client
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
@@ -33,6 +34,8 @@ from proxy.relay.http1.link import Link
 from proxy.relay.relay import Decision, Relay
 
 MAX_REPLAY_BYTES = 65_536
+# How many endpoints a request may be refused by.
+MAX_REFUSALS = 2
 # A client that has sent its end may only have no more to say; so long it gets its answer, then it counts as gone.
 HALF_CLOSED_S = 5.0
 
@@ -64,27 +67,30 @@ class Exchange:
         "status",
         "tick",
         "trailers",
+        "tried",
         "tunnelling",
         "unreached",
         "up",
     )
 
-    def __init__(self, relay: Relay, down: Http1Server, head: RequestHead, end: bool, now: float) -> None:
+    decision: Decision
+
+    def __init__(self, relay: Relay, down: Http1Server, head: RequestHead, end: bool) -> None:
         self.relay = relay
         self.down: Http1Server | None = down
         self.up: Http1Client | None = None
         self.head = head
         self.body: list[bytes] | None = None
         self.body_bytes = 0
+        self.tried: tuple[Endpoint, ...] = ()
         self.request_end = end
         self.trailers = b""
-        self.decision: Decision = relay.decide(head.block)
         self.endpoint: Endpoint | None = None
         self.handle: HttpMetrics | None = None
-        self.started_s = now
-        self.begun_s = now
+        self.started_s = 0.0
+        self.begun_s = 0.0
         # When the request was complete: what the client takes until then is no latency of the endpoint.
-        self.ended_s = now
+        self.ended_s = 0.0
         self.status = 0
         self.retry_after_s = -1.0
         # Its connection has served others before it; it must have one that has not; an endpoint could not be dialled.
@@ -103,9 +109,13 @@ class Exchange:
     # ---- to an endpoint
 
     def start(self, now: float) -> None:
-        decision = self.decision
+        self.started_s = self.begun_s = self.ended_s = now
         if not self.request_end:
             self.body = []
+        self._follow(self.relay.decide(self.head.block), now)
+
+    def _follow(self, decision: Decision, now: float) -> None:
+        self.decision = decision
         if self.head.is_connect:
             self.fail(METHOD_NOT_ALLOWED, "", now)
         elif decision.cluster is None:
@@ -120,7 +130,7 @@ class Exchange:
         cluster = self.decision.cluster
         if self.done or cluster is None:
             return
-        endpoint = cluster.balancer.pick(now, self.relay.rng)
+        endpoint = cluster.balancer.pick(now, self.relay.rng, self.tried)
         if endpoint is None:
             self._wait_for_endpoint(now)
             return
@@ -146,10 +156,9 @@ class Exchange:
         waiting: Any = cluster.waiting
         if decision.cluster is not cluster:
             # The routes have changed: what it would wait for here may never come.
-            self.decision = decision
             self.expires_s = 0.0
-            self.start(now)
-        elif cluster.fails_fast(now):
+            self._follow(decision, now)
+        elif self.tried or cluster.fails_fast(now):
             self.fail(self._reason(cluster), cluster.describe(), now)
         elif len(waiting) >= MAX_WAITING:
             self.fail(OVERLOAD, cluster.name, now)
@@ -188,7 +197,7 @@ class Exchange:
         if body is not None:
             for piece in body:
                 up.send_data(piece)
-            if not head.idempotent or not self.reused or self.body_bytes > MAX_REPLAY_BYTES:
+            if self.body_bytes > MAX_REPLAY_BYTES:
                 self.body = None
             if self.request_end:
                 up.send_end(self.trailers)
@@ -211,8 +220,8 @@ class Exchange:
         """A piece of the request's body, or of a tunnel."""
         up = self.up
         body = self.body
+        self.body_bytes += len(piece)
         if body is not None:
-            self.body_bytes += len(piece)
             if up is None or self.body_bytes <= MAX_REPLAY_BYTES:
                 body.append(piece)
             else:
@@ -229,6 +238,9 @@ class Exchange:
         up = self.up
         if up is not None:
             up.send_end(trailers)
+        elif self.endpoint is not None:
+            link: Link = self.endpoint.link
+            link.completed(self)
 
     def half_closed(self, now: float) -> None:
         """The client sends no more."""
@@ -288,6 +300,9 @@ class Exchange:
 
     def response(self, head: ResponseHead, framing: int, now: float) -> None:
         """The head of the response."""
+        if head.refused and self._may_go_elsewhere():
+            self._go_elsewhere(now)
+            return
         self.body = None
         self.responding = True
         status = self.status = head.status
@@ -344,7 +359,7 @@ class Exchange:
             self._count(False, now)
             self._finish(FAULT, now)
             self._abort_downstream()
-        elif may_retry and self.reused and self.body is not None:
+        elif may_retry and self.reused and self.head.idempotent and self.body is not None:
             self._retry(now)
         else:
             # The end of a connection that was idle is no fault of the endpoint's.
@@ -356,6 +371,22 @@ class Exchange:
         self.handle = None
         self._leave_endpoint(CANCELLED, now)
         self.needs_fresh = True
+        self.dispatch(now)
+
+    def _may_go_elsewhere(self) -> bool:
+        """Whether all that came of the request is here, and it has not been sent around for long."""
+        has_all = self.body is not None or (self.request_end and self.body_bytes == 0)
+        return has_all and len(self.tried) < MAX_REFUSALS
+
+    def _go_elsewhere(self, now: float) -> None:
+        """The endpoint's sidecar has refused it: its application has ended, and has not seen the request."""
+        self.relay.tally.replayed()
+        self._count(False, now)
+        self.handle = None
+        if self.endpoint is not None:
+            self.tried += (self.endpoint,)
+        self._leave_endpoint(UNPROCESSED, now)
+        self._abandon_upstream()
         self.dispatch(now)
 
     def tunnel_ended(self, now: float) -> None:
@@ -412,9 +443,15 @@ class Exchange:
             self._abort_downstream()
             return
         self.down = None
-        keep = down.keep = self.request_end and not self.head.close and not down.draining
-        down.put(encode_answer(failure, detail, self.head.is_head, down.minor, keep))
+        refused = self._is_refusal(failure)
+        keep = down.keep = self.request_end and not self.head.close and not down.draining and not refused
+        down.put(encode_answer(failure, detail, self.head.is_head, down.minor, keep, refused))
         down.answered(now)
+
+    def _is_refusal(self, failure: Failure) -> bool:
+        """Whether the application that it was meant for has ended; what fails so was not sent, or may be sent again."""
+        cluster = self.decision.cluster
+        return cluster is not None and cluster.leaving and (failure is CONNECT_FAILED or failure is cluster.failure)
 
     def _abort_downstream(self) -> None:
         """It must not take what it has for the whole."""

@@ -4,6 +4,8 @@ from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.h1_client cimport Http1Client
 from proxy.relay.cluster cimport Cluster
 
+cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S
+
 @cython.final
 cdef class Link:
     cdef public Cluster cluster
@@ -11,22 +13,31 @@ cdef class Link:
     cdef public object dial, waiting, target
     cdef public bint removed
     cdef public int failures, conns, dialling
-    cdef public double connect_timeout_s
+    cdef public double connect_timeout_s, made_room_s
+    cdef public dict members
     cdef public list idle
 
     cpdef Http1Client take(self)
-    @cython.locals(conn=Http1Client)
     cpdef Http1Client take_sure(self)
+    @cython.locals(conn=Http1Client)
+    cdef Http1Client _take_sure(self)
+    @cython.locals(conn=Http1Client)
     cpdef bint park(self, exchange) except -1
-    cdef _dial_more(self)
+    cpdef completed(self, exchange)
+    cdef bint _make_place(self, exchange) except -1
+    @cython.locals(conn=Http1Client, stalled=list)
+    cpdef make_room(self, double now)
+    cdef _dial_more(self, bint is_complete)
     cpdef attach(self, Http1Client conn, double now)
     cpdef failed(self, str error, double now)
     cpdef release(self, Http1Client conn, double now)
     cdef _give(self, Http1Client conn, bint is_fresh, double now)
+    cdef _find_waiting(self, bint is_fresh)
     cpdef forget(self, Http1Client conn)
     cpdef remove(self, double now)
     cpdef scatter(self, double now)
     @cython.locals(conn=Http1Client)
     cpdef close_idle(self, double now)
 
+cpdef bint is_stalled(exchange, double now) except -1
 cpdef double idle_limit_s(Http1Client conn) except? -1.0

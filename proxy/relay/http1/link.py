@@ -16,13 +16,23 @@ from typing import Any
 from proxy.balance.endpoint import Endpoint
 from proxy.codec.h1_client import Http1Client
 from proxy.relay.cluster import MAX_WAITING, Cluster
+from proxy.relay.failure import OVERLOAD, STALLED
 from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 1_024
+# A request that is not complete gets none of the last quarter: clients that never finish theirs leave it to others.
+MAX_UNFINISHED = 768
 MAX_IDLE = 128
 # The idle ones are closed after this long, or a second before the endpoint says that it does.
 IDLE_S = 30.0
 _HINT_MARGIN_S = 1.0
+# Where an endpoint takes no more connections, a request that is not complete has so long, and more as its body comes:
+# at less than this rate it gives way (docs/decisions/0014).
+_UNFINISHED_S = 2.0
+_MIN_BYTES_PER_S = 500.0
+# To look for stalled requests costs a glance at each, so it is done so seldom, and ends so many.
+_MAKE_ROOM_S = 0.1
+_MAKE_ROOM = 16
 
 
 class Link:
@@ -40,6 +50,8 @@ class Link:
         "endpoint",
         "failures",
         "idle",
+        "made_room_s",
+        "members",
         "removed",
         "target",
         "waiting",
@@ -54,6 +66,8 @@ class Link:
         self.failures = 0
         self.removed = False
         self.conns = 0
+        self.members: dict[Http1Client, None] = {}
+        self.made_room_s = 0.0
         self.dialling = 0
         # The latest is taken first, so that the others get old.
         self.idle: list[Http1Client] = []
@@ -62,11 +76,14 @@ class Link:
         endpoint.ready = True
 
     def take(self) -> Http1Client | None:
-        """A connection that is free."""
-        return self.idle.pop() if self.idle else None
+        """A connection that is free, unless it is one of the last quarter."""
+        return self.idle.pop() if self.idle and self.conns - len(self.idle) < MAX_UNFINISHED else None
 
     def take_sure(self) -> Http1Client | None:
         """The same for a request that could not be sent again: not one that the endpoint has closed a moment ago."""
+        return self._take_sure() if self.conns - len(self.idle) < MAX_UNFINISHED else None
+
+    def _take_sure(self) -> Http1Client | None:
         while self.idle:
             conn = self.idle.pop()
             if not conn.io.is_stale():
@@ -76,14 +93,52 @@ class Link:
 
     def park(self, exchange: Any) -> bool:
         """Wait for a connection; False where too many wait already."""
-        if len(self.waiting) >= MAX_WAITING:
+        if len(self.waiting) >= MAX_WAITING and not self._make_place(exchange):
             return False
+        conn = self._take_sure() if self.idle and exchange.request_end and not exchange.needs_fresh else None
+        if conn is not None:
+            exchange.send(conn, exchange.begun_s)
+            return True
         self.waiting[exchange] = None
-        self._dial_more()
+        self._dial_more(exchange.request_end)
+        if self.conns >= MAX_UNFINISHED:
+            self.make_room(exchange.begun_s)
         return True
 
-    def _dial_more(self) -> None:
-        while self.dialling < len(self.waiting) and self.conns + self.dialling < MAX_CONNECTIONS and not self.removed:
+    def completed(self, exchange: Any) -> None:
+        """All of a request has come that may be waiting."""
+        if exchange in self.waiting:
+            del self.waiting[exchange]
+            self.park(exchange)
+
+    def _make_place(self, exchange: Any) -> bool:
+        """Whether one that is not complete leaves its place in the queue to one that is."""
+        if not exchange.request_end:
+            return False
+        for other in self.waiting:
+            if not other.request_end:
+                other.fail(OVERLOAD, self.cluster.describe(), exchange.begun_s)
+                return True
+        return False
+
+    def make_room(self, now: float) -> None:
+        """End some requests that their clients have left unfinished, since others wait for their connections."""
+        if now - self.made_room_s < _MAKE_ROOM_S:
+            return
+        self.made_room_s = now
+        stalled: list[Any] = []
+        for conn in self.members:
+            if conn.owner is not None and len(stalled) < _MAKE_ROOM and is_stalled(conn.owner, now):
+                stalled.append(conn.owner)
+        for exchange in stalled:
+            exchange.fail(STALLED, "", now)
+
+    def _dial_more(self, is_complete: bool) -> None:
+        """For those who wait; of the last quarter, one for a request that is complete."""
+        while self.dialling < len(self.waiting) and self.conns + self.dialling < MAX_UNFINISHED and not self.removed:
+            self.dialling += 1
+            self.dial(self)
+        if is_complete and MAX_UNFINISHED <= self.conns + self.dialling < MAX_CONNECTIONS and not self.removed:
             self.dialling += 1
             self.dial(self)
 
@@ -93,6 +148,7 @@ class Link:
         """A connection is established."""
         self.dialling -= 1
         self.conns += 1
+        self.members[conn] = None
         self.failures = 0
         if not self.endpoint.ready:
             self.cluster.set_ready(self.endpoint, True, now)
@@ -122,23 +178,38 @@ class Link:
         if self.removed:
             conn.close()
             return
-        for exchange in self.waiting:
-            # What was lost on a connection that had been idle is not given to another such one.
-            if is_fresh or not exchange.needs_fresh:
-                del self.waiting[exchange]
-                exchange.send(conn, now)
-                return
-        if len(self.idle) >= MAX_IDLE:
-            conn.close()
-        else:
+        exchange = self._find_waiting(is_fresh) if self.waiting else None
+        if exchange is not None and (exchange.request_end or self.conns - len(self.idle) <= MAX_UNFINISHED):
+            del self.waiting[exchange]
+            exchange.send(conn, now)
+        elif len(self.idle) < MAX_IDLE:
             self.idle.append(conn)
+        else:
+            conn.close()
+
+    def _find_waiting(self, is_fresh: bool) -> Any:
+        """Who has waited longest: of those that are complete, else of those that come in, else of the others.
+
+        What was lost on a connection that had been idle is not given to another such one.
+        """
+        begun = unfinished = None
+        for exchange in self.waiting:
+            if is_fresh or not exchange.needs_fresh:
+                if exchange.request_end:
+                    return exchange
+                if exchange.body_bytes:
+                    begun = begun or exchange
+                unfinished = unfinished or exchange
+        return begun or unfinished
 
     def forget(self, conn: Http1Client) -> None:
         """A connection is gone, or takes no more requests."""
         self.conns -= 1
+        self.members.pop(conn, None)
         if conn.owner is None and conn in self.idle:
             self.idle.remove(conn)
-        self._dial_more()
+        if self.waiting:
+            self._dial_more(self._find_waiting(True).request_end)
 
     def remove(self, now: float) -> None:
         """The endpoint is no longer wanted: what it is doing it finishes."""
@@ -154,9 +225,20 @@ class Link:
             exchange.redispatch(not self.removed, now)
 
     def close_idle(self, now: float) -> None:
-        """Every second or so: end what nobody has used for long."""
+        """Every second or so: end what nobody has used for long, or what others wait for."""
+        if self.waiting and self.conns >= MAX_UNFINISHED:
+            self.make_room(now)
+            if self.waiting:
+                self._dial_more(self._find_waiting(True).request_end)
         for conn in [conn for conn in self.idle if now - conn.now > idle_limit_s(conn)]:
             conn.close()
+
+
+def is_stalled(exchange: Any, now: float) -> bool:
+    """Whether a client leaves its request unfinished; one that waits for its answer, however long, does not."""
+    if exchange.request_end or exchange.responding or exchange.done or exchange.down is None or exchange.down.paused:
+        return False
+    return bool(now - exchange.started_s > _UNFINISHED_S + exchange.body_bytes / _MIN_BYTES_PER_S)
 
 
 def idle_limit_s(conn: Http1Client) -> float:

@@ -103,41 +103,14 @@ class Scene:
         assert application.read_line() == "serving", application.stderr
         return application
 
-    def add_sidecar(self, pod: Pod, application: Process | None) -> None:
-        """What the injector makes of a pod: rules first, then the sidecar as its own user."""
+    def add_sidecar(self, pod: Pod, application: Process | None, *variables: str) -> None:
+        """What the injector makes of a pod: rules first, then the sidecar as its own user, with these NAME=VALUE."""
         pod.run([*MESH, "proxy", "init"], check=True)
         place = ["--control-plane", f"{GATEWAYS[4]}:4150", "--namespace", "shop", "--admin", f"{HOST}:{ADMIN_PORT}"]
-        command = ["env", "GOSSAMER_DRAIN_DELAY=1s", *proxy_process.command(), "--intercept", *place]
+        command = ["env", "GOSSAMER_DRAIN_DELAY=1s", *variables, *proxy_process.command(), "--intercept", *place]
         sidecar = pod.start(command, PROXY_UID, PROXY_UID)
         self.stack.enter_context(sidecar)
         self.meshed[pod.name] = Meshed(pod, sidecar, application)
-
-    def restart(self, name: str) -> None:
-        """What Kubernetes makes of a pod that is replaced: out of the endpoints, the hook, SIGTERM, and a new one."""
-        one = self.meshed[name]
-        others = [other.pod for other in self.meshed.values() if other.application is not None and other is not one]
-        self.write_manifests(others)
-        hook = run(one.pod, [*MESH, "proxy", "drain"])
-        assert hook.returncode == 0, hook.stderr
-        assert one.application is not None
-        for process in (one.application, one.sidecar):
-            process.signal(signal.SIGTERM)
-            assert process.wait(30) == 0, process.stderr
-        self.check(one.sidecar)
-        self.add_sidecar(one.pod, self.start_application(one.pod))
-        eventually(self.meshed[name].is_ready, f"the sidecar of {name}")
-        self.write_manifests([*others, one.pod])
-
-    def wait_traffic(self) -> None:
-        """Until requests of the client's reach all that there is again."""
-        backends = [one for one in self.meshed.values() if one.application is not None]
-        name = 'request_total{direction="inbound"'
-        before = [one.metric(name) for one in backends]
-
-        def has_more() -> bool:
-            return all(one.metric(name) > count + 50 for one, count in zip(backends, before, strict=True))
-
-        eventually(has_more, "requests at all backends", 60)
 
     def check(self, sidecar: Process) -> None:
         for sign in (*proxy_process.ESCAPED, "bug:"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.bench import Findings
 from benchmarks.load import Sample, Shape
 from benchmarks.peers.table import PEERS
-from benchmarks.plan import Plan
+from benchmarks.plan import PARTS, Plan
 
 
 def make_sample(
@@ -22,8 +22,7 @@ def make_plan(*names: str) -> Plan:
         peers=tuple(PEERS[name] for name in names),
         shapes=(Shape(8, 4),),
         headers=("same",),
-        has_open_loop=True,
-        has_memory=True,
+        parts=frozenset(PARTS),
         rounds=3,
         duration_s=1.0,
         warmup_s=0.1,
@@ -41,6 +40,14 @@ def make_findings(ours_us: tuple[float, ...] = (10, 14, 11), envoy_us: float = 2
         },
         opened={"gossamer": [(make_sample(50, 700), make_sample(None, 300))] * 3},
         memory={"gossamer": {"idle_kib": 11000, "connected_kib": 12000, "loaded_kib": 13000}},
+        http1={
+            "gossamer": {("32x1", "same"): [make_sample(11.0)] * 3},
+            "nginx": {("32x1", "same"): [make_sample(10.0)] * 3},
+        },
+        tcp={
+            "gossamer": {"bulk x1 ms/GB": [300.0, 200.0, 400.0], "bulk x8 ms/GB": [200.0] * 3},
+            "haproxy": {"bulk x1 ms/GB": [400.0] * 3, "bulk x8 ms/GB": [100.0] * 3},
+        },
         busy_before=[0.01, 0.034],
     )
 

@@ -28,9 +28,15 @@ def test_one_core_cannot_be_divided() -> None:
     assert choose_cores(False, [0, 1]) == Cores(None, None)
 
 
-def test_parts_are_shapes_and_two_words() -> None:
-    assert parse_parts("8x4,open") == ((Shape(8, 4),), True, False)
-    assert parse_parts("memory,1x1,1x1") == ((Shape(1, 1),), False, True)
+def test_parts_are_shapes_and_words() -> None:
+    assert parse_parts("8x4,open") == ((Shape(8, 4),), {"open"})
+    assert parse_parts("memory,1x1,tcp,1x1") == ((Shape(1, 1),), {"memory", "tcp"})
+
+
+def test_a_part_that_no_peer_takes_is_refused() -> None:
+    assert make_plan(parse(["--peers=envoy,h2", "--shapes=tcp"])).names("tcp") == ["envoy"]
+    with pytest.raises(BenchmarkError, match="none of these peers is measured with tcp"):
+        make_plan(parse(["--peers=nginx,h2", "--shapes=http1,tcp"]))
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
@@ -53,11 +59,12 @@ def test_by_default_everything_is_measured() -> None:
     plan = make_plan(parse([]))
     assert plan.is_complete
     assert plan.rounds == 3
-    assert plan.names[-1] == "direct"
+    assert plan.names("grpc")[-1] == "direct"
+    assert plan.names("http1") == ["gossamer", "envoy", "haproxy", "nginx"]
     assert plan.open_duration_s == 2 * plan.duration_s
 
 
-@pytest.mark.parametrize("argument", ["--peers=envoy", "--shapes=8x32,8x4,1x1,open", "--headers=same"])
+@pytest.mark.parametrize("argument", ["--peers=envoy", "--shapes=8x32,8x4,1x1,open,memory,http1", "--headers=same"])
 def test_a_part_is_not_everything(argument: str) -> None:
     assert not make_plan(parse([argument])).is_complete
 
@@ -77,4 +84,6 @@ def test_senseless_numbers_are_refused(argument: str) -> None:
 
 def test_without_shapes_the_direct_path_has_no_turn() -> None:
     plan = dataclasses.replace(make_plan(parse([])), shapes=())
-    assert "direct" not in plan.names
+    assert "direct" not in plan.names("grpc")
+    assert plan.has_grpc
+    assert not dataclasses.replace(plan, parts=frozenset(("tcp",))).has_grpc

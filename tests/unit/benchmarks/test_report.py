@@ -38,12 +38,24 @@ def test_markdown_names_machine_figures_ratio_and_goals(summary: Summary) -> Non
     assert "| CPU per request over Envoy's, 8x4, same | 0.7 | 0.5 | met |" in text
 
 
+def test_markdown_has_the_other_protocols() -> None:
+    text = render_markdown(summarise(make_plan("gossamer", "envoy", "haproxy", "nginx"), make_findings(), MACHINE))
+    assert "## HTTP/1.1: CPU per request, same headers" in text
+    assert "| 32x1 | Gossamer | 11.0 | 2.0 | 200 | 100 | 300 |" in text
+    assert "- ours / nginx: 1.10 at 32x1" in text
+    assert "| proxy | bulk x1 ms/GB | bulk x8 ms/GB |" in text
+    assert "| Gossamer | 300.0 (200.0 – 400.0) | 200.0 |" in text
+
+
 def test_what_was_not_measured_has_no_section(summary: Summary) -> None:
     summary["open"], summary["memory"], summary["goals"] = {}, {}, []
+    summary["http1"], summary["tcp"] = {}, {}
     text = render_markdown(summary)
     assert "open loop" not in text
     assert "Memory" not in text
     assert "Goals" not in text
+    assert "HTTP/1.1" not in text
+    assert "TCP" not in text
 
 
 def test_a_missed_goal_stands_out(summary: Summary) -> None:
@@ -56,5 +68,13 @@ def test_three_files_are_written(summary: Summary, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results" / "latest.json").read_text()) == summary
     assert (tmp_path / "results" / "latest.md").read_text() == render_markdown(summary)
     text = "".join(ElementTree.parse(tmp_path / "results" / "latest.svg").getroot().itertext())
-    for word in ("Gossamer", "Envoy", "CPU µs per request, 8x4, same headers", "added p99", "memory MiB"):
+    for word in (
+        "Gossamer",
+        "Envoy",
+        "CPU µs per request, 8x4, same headers",
+        "added p99",
+        "memory MiB",
+        "HTTP/1.1: CPU",
+        "TCP: bulk x8",
+    ):
         assert word in text

@@ -45,6 +45,16 @@ def test_goals_are_judged_by_what_was_measured() -> None:
     assert [found["is_met"] for found in slower["goals"]] == [False, True, True, True]
 
 
+def test_http1_and_tcp_have_goals_of_their_own() -> None:
+    findings = make_findings()
+    findings.closed.clear()
+    findings.opened.clear()
+    findings.memory.clear()
+    summary = summarise(make_plan("gossamer", "haproxy", "nginx"), findings, MACHINE)
+    assert [(found["limit"], found["value"]) for found in summary["goals"]] == [(1.2, 1.1), (1, 0.75), (1, 2.0)]
+    assert [found["is_met"] for found in summary["goals"]] == [True, True, False]
+
+
 def test_a_limit_itself_is_met() -> None:
     assert goal("x", 2, 2)["is_met"]
     assert not goal("x", 2, 2.01)["is_met"]
@@ -55,6 +65,8 @@ def test_without_us_there_are_no_goals_and_it_is_all_json() -> None:
     del findings.closed["gossamer"]
     findings.opened.clear()
     findings.memory.clear()
+    findings.http1.clear()
+    findings.tcp.clear()
     summary = summarise(make_plan("envoy"), findings, MACHINE)
     assert summary["goals"] == []
     assert json.loads(json.dumps(summary)) == summary

@@ -12,6 +12,19 @@ def test_endpoints_may_be_given_in_one_option_or_several() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "option", "expected"),
+    [(None, None, None), ("7000", None, {7000}), ("7000", "25,90-91", {25, 90, 91}), ("", None, set())],
+)
+def test_opaque_ports_are_an_option_or_a_variable(
+    variable: str | None, option: str | None, expected: set[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("GOSSAMER_OPAQUE_PORTS", variable)
+    found = parse(["--intercept", *(() if option is None else ("--opaque-ports", option))]).opaque_ports
+    assert (None if found is None else {port for port in range(1, 65_536) if port in found}) == expected
+
+
+@pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         (["--listen", "a:1", "--listen", "a:2", "--to", "a:3"], "--listen is given twice"),
@@ -20,6 +33,7 @@ def test_endpoints_may_be_given_in_one_option_or_several() -> None:
         (["--config", "a", "--to", "a:1"], "--config stands alone"),
         (["--listen", "a:1"], "give --config FILE, or --listen HOST:PORT and --to"),
         (["--listen", "a:1", "--to", "a:2", "--workers", "0"], "--workers is a number from 1 to 64"),
+        (["--intercept", "--opaque-ports", "25,web"], "ranges such as 3000-3010, commas between, not 'web'"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(

@@ -8,6 +8,7 @@ import pytest
 
 from controlplane.graph import graph, service
 from controlplane.graph.graph import Graph
+from controlplane.graph.mesh import HTTP1, TCP
 from controlplane.model.objects import Object, ServicePort
 from controlplane.model.snapshot import Change, Relist, Snapshot
 from tests.unit.controlplane.graph.shop import (
@@ -72,6 +73,33 @@ def test_a_change_of_a_headless_service_names_its_hosts() -> None:
     changed = cluster.put(make_slice(make_endpoint(A, hostname="x"), make_endpoint(B), service="db"))
     assert changed == {f"{DB}:80", DB}
     assert cluster.remove(A) == {f"{DB}:80", DB, f"x.{DB}:80", f"x.{DB}", "10.0.0.1"}
+
+
+def test_what_is_spoken_at_an_endpoint_is_news_of_its_address() -> None:
+    endpoints = make_slice(make_endpoint(A), service="db")
+    cluster = Cluster(make_headless("db", ServicePort("", 80)), A, endpoints)
+    assert cluster.put(make_headless("db", ServicePort("", 80, app_protocol="tcp"))) == {f"{DB}:80", "10.0.0.1:8080"}
+    assert cluster.graph.mesh.spoken == {"10.0.0.1:8080": TCP}
+    cluster.remove(endpoints)
+    assert cluster.graph.mesh.spoken == {}
+
+
+def test_where_two_services_disagree_nobody_knows_what_is_spoken() -> None:
+    cluster = Cluster(make_headless("db", ServicePort("", 80, app_protocol="tcp")), make_service("web"), A)
+    cluster.put(make_slice(make_endpoint(A), name="one", service="db"), make_slice(make_endpoint(A), name="two"))
+    assert cluster.graph.mesh.spoken == {"10.0.0.1:8080": TCP}  # who says nothing does not disagree
+    assert "10.0.0.1:8080" in cluster.put(make_service("web", ServicePort("", 80, app_protocol="http")))
+    assert cluster.graph.mesh.spoken == {}
+    assert "10.0.0.1:8080" in cluster.remove(make_headless("db"))
+    assert cluster.graph.mesh.spoken == {"10.0.0.1:8080": HTTP1}
+
+
+def test_what_a_pod_says_of_its_ports_is_news_of_its_address() -> None:
+    cluster = Cluster(A)
+    assert cluster.put(replace(A, opaque_ports="7000")) == {"10.0.0.1"}
+    assert 7000 in cluster.graph.mesh.opaque["10.0.0.1"]
+    assert cluster.remove(A) == {"10.0.0.1"}
+    assert cluster.graph.mesh.opaque == {}
 
 
 def test_what_does_not_change_stays_the_same_object() -> None:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from controlplane.graph.build import build
-from controlplane.graph.mesh import Mesh
+from controlplane.graph.mesh import DETECT, GRPC, NOT_OPAQUE, TCP, Mesh
 from controlplane.graph.names import candidates, keys, lookup, resolve
 from controlplane.model.objects import Service, ServicePort, Slice, SlicePort
 from tests.unit.controlplane.graph.shop import (
@@ -129,6 +129,19 @@ def test_any_port_of_a_name_that_stands_for_pods() -> None:
     declared = lookup(MESH, f"{DB}:80")
     assert declared is MESH.targets[f"{DB}:80"]
     assert [e.port for e in declared.endpoints] == [8080]
+
+
+def test_a_pod_knows_best_what_its_ports_speak_then_its_services() -> None:
+    pod = make_pod("a", "10.0.0.9", opaque_ports="7000-7010")
+    db = make_headless("db", ServicePort("one", 80, app_protocol="grpc"), ServicePort("two", 81, app_protocol="grpc"))
+    ports = SlicePort("one", 7000), SlicePort("two", 9000)
+    mesh = build(make_snapshot(db, pod, *PODS, make_slice(make_endpoint(pod), service="db", ports=ports)))
+    spoken = {}
+    for name in ("10.0.0.9:7000", "10.0.0.9:9000", "10.0.0.9:5432", "10.0.0.1:5432"):
+        target = lookup(mesh, name)
+        assert target is not None
+        spoken[name] = target.protocol
+    assert list(spoken.values()) == [TCP, GRPC, NOT_OPAQUE, DETECT]
 
 
 def test_any_port_of_an_external_name() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, TCP, TLS
-from controlplane.graph.protocol import opaque_ports, protocol
+from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, NOT_OPAQUE, TCP, TLS
+from controlplane.graph.protocol import declared, protocol
+from mesh.ports import read_ports
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,8 @@ from controlplane.graph.protocol import opaque_ports, protocol
         ("http", "grpc-api", HTTP1),
         ("https", "", TLS),
         ("tcp", "http", TCP),
+        ("linkerd.io/opaque", "", TCP),
+        ("", "smtp", TCP),
         ("amqp", "http-web", DETECT),
         ("", "", DETECT),
         ("", "grpc", GRPC),
@@ -39,18 +42,16 @@ def test_what_the_port_says(app_protocol: str, port_name: str, expected: str) ->
 
 
 @pytest.mark.parametrize(
-    ("ports", "expected"),
+    ("said", "opaque", "expected"),
     [
-        ("80", True),
-        (" 25, 79-81", True),
-        ("81", False),
-        ("", False),
-        ("web,,-,80-", True),
-        ("9" * 5000, False),
-        ("80-79", False),
-        ("79-99999", True),
-        ("70000-99999", False),
+        (GRPC, None, GRPC),
+        (DETECT, None, DETECT),
+        (GRPC, "80", TCP),
+        (GRPC, "81", GRPC),
+        (DETECT, "70-90", TCP),
+        (DETECT, "81", NOT_OPAQUE),
+        (DETECT, "", NOT_OPAQUE),
     ],
 )
-def test_lists_of_opaque_ports(ports: str, expected: bool) -> None:
-    assert bool(opaque_ports(ports)[80]) == expected
+def test_an_annotation_has_the_last_word(said: str, opaque: str | None, expected: str) -> None:
+    assert declared(said, 80, None if opaque is None else read_ports(opaque)) == expected

@@ -8,10 +8,11 @@ import pytest
 
 from controlplane.graph import service
 from controlplane.graph.build import build
-from controlplane.graph.mesh import GRPC, HTTP1, HTTP2, TCP, Mesh
-from controlplane.graph.service import HEADLESS, MAX_TARGETS, OPAQUE_PORTS, resolve
+from controlplane.graph.mesh import DETECT, GRPC, HTTP1, HTTP2, NOT_OPAQUE, TCP, Mesh
+from controlplane.graph.service import HEADLESS, MAX_TARGETS, resolve
 from controlplane.model.objects import Object, ServicePort, SliceEndpoint, SlicePort
 from controlplane.model.snapshot import Snapshot
+from mesh.ports import OPAQUE_PORTS
 from tests.unit.controlplane.graph.shop import (
     addresses,
     make_endpoint,
@@ -101,6 +102,44 @@ def test_ports_that_are_declared_opaque() -> None:
     web = make_service("web", ServicePort("grpc", 80), ServicePort("http", 3306), annotations=((OPAQUE_PORTS, "3306"),))
     mesh = mesh_of(web)
     assert [mesh.targets[f"{WEB}:{port}"].protocol for port in (80, 3306)] == [GRPC, TCP]
+
+
+def test_an_annotation_that_leaves_a_port_out_makes_it_not_opaque() -> None:
+    mesh = mesh_of(make_service("web", ServicePort("", 3306), annotations=((OPAQUE_PORTS, ""),)))
+    assert mesh.targets[f"{WEB}:3306"].protocol == NOT_OPAQUE
+
+
+@pytest.mark.parametrize(
+    ("lists", "app_protocol", "expected"),
+    [
+        (("8000-8080", "8080"), "", TCP),
+        (("8080", "8081"), "", DETECT),
+        (("8080", None), "", DETECT),
+        (("8081", ""), "", NOT_OPAQUE),
+        (("8080", "8080"), "grpc", GRPC),
+        ((None, None), "", DETECT),
+    ],
+)
+def test_where_a_service_says_nothing_its_pods_may(
+    lists: tuple[str | None, str | None], app_protocol: str, expected: str
+) -> None:
+    pods = [replace(pod, opaque_ports=text) for pod, text in zip((A, B), lists, strict=True)]
+    web = make_service("web", ServicePort("", 80, app_protocol=app_protocol))
+    mesh = mesh_of(web, *pods, make_slice(*map(make_endpoint, pods)))
+    assert mesh.targets[f"{WEB}:80"].protocol == expected
+
+
+def test_what_is_spoken_is_said_of_each_endpoint_too() -> None:
+    ports = SlicePort("db", 5000), SlicePort("any", 5001)
+    db = make_headless("db", ServicePort("db", 80, app_protocol="tcp"), ServicePort("any", 81))
+    mesh = mesh_of(db, A, B, make_slice(make_endpoint(A), make_endpoint(B), service="db", ports=ports))
+    assert mesh.spoken == {"10.0.0.1:5000": TCP, "10.0.0.2:5000": TCP}
+
+
+def test_what_one_service_says_twice_of_an_endpoint_is_not_known() -> None:
+    ports = SlicePort("grpc", 8080), SlicePort("http", 8080), SlicePort("web", 8080)
+    web = make_service("web", ServicePort("grpc", 80), ServicePort("http", 81), ServicePort("web", 82))
+    assert mesh_of(web, A, make_slice(make_endpoint(A), ports=ports)).spoken == {}
 
 
 class TestHeadless:

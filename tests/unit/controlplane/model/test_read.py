@@ -68,6 +68,7 @@ metadata:
   namespace: shop
   uid: u-0
   labels: {pod-template-hash: 7c5ddbdf54}
+  annotations: {config.gossamer.mesh/opaque-ports: "7000,8000-8010"}
   deletionTimestamp: 2026-01-01T00:00:00Z
   ownerReferences:
   - {kind: Something, name: else}
@@ -146,6 +147,7 @@ def test_a_pod() -> None:
         terminating=True,
         finished=False,
         host_network=True,
+        opaque_ports="7000,8000-8010",
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import from_arguments, load
+from proxy.config import from_arguments, load, with_settings
 from proxy.config.document import Problems, Value, read_document
 from proxy.config.fields import SETTINGS, Fields
 from proxy.errors import ConfigError
@@ -60,6 +60,13 @@ settings:
   max_connection_age: 1h
   upstream_user_timeout: 10s
   dns_refresh: 500ms
+  max_connections: 500
+  max_buffered: 32MiB
+  rapid_reset_streams: 100
+  detect_timeout: 500ms
+  head_timeout: 5s
+  stalled_timeout: 1m
+  tcp_idle_timeout: 2h
 """
 
 
@@ -91,7 +98,7 @@ def test_every_field(tmp_path: Path) -> None:
             Route("routes[2]", ("*",), PathMatch(REGEX, "/x[0-9]+"), "web"),
             Route("routes[3]", ("*",), ANY_PATH, "emoji"),
         ),
-        Settings(200, 131_072, 8192, 50, 5400.0, 10.0, 3600.0, 10.0, 0.5),
+        Settings(200, 131_072, 8192, 50, 5400.0, 10.0, 3600.0, 10.0, 0.5, 500, 32 << 20, 100, 0.5, 5.0, 60.0, 7200.0),
     )
 
 
@@ -285,6 +292,30 @@ def test_the_short_form() -> None:
 def test_mistakes_in_the_short_form(listen: str, to: str, admin: str | None, problem: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(problem)):
         from_arguments(listen, to, admin)
+
+
+def test_settings_without_a_file() -> None:
+    config = with_settings(
+        from_arguments("a:1", "b:1"), ["head_timeout=2s", "max_buffered = 16MiB", "max_connections=50"]
+    )
+    assert config.settings == Settings(head_timeout_s=2.0, max_buffered_bytes=16 << 20, max_connections=50)
+    assert with_settings(config, []) == config
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (["head_timeout"], "--set: 'head_timeout' is no NAME=VALUE (write for instance idle_timeout=10m)"),
+        (["head_timeouts=1s"], "--set: there is no setting 'head_timeouts'; did you mean 'head_timeout'?"),
+        (["zzz=1s"], "--set: there is no setting 'zzz'; there are max_concurrent_streams, "),
+        (["head_timeout=1ms"], "--set: '1ms' is out of range (from 1s to 10m)"),
+        (["head_timeout=soon"], "--set: 'soon' is no duration"),
+        (["head_timeout=1s", "head_timeout=2s"], "--set: 'head_timeout' is given twice"),
+    ],
+)
+def test_mistakes_in_settings_without_a_file(texts: list[str], problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        with_settings(from_arguments("a:1", "b:1"), texts)
 
 
 def test_the_short_form_does_not_pay_for_yaml() -> None:

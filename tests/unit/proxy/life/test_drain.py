@@ -130,6 +130,17 @@ async def test_a_job_that_says_its_end_waits_for_nothing() -> None:
         assert await asyncio.wait_for(scene.running, 20)
 
 
+async def test_who_serves_others_hears_of_the_end_before_they_do() -> None:
+    heard: list[str] = []
+    async with running(Life(drain_delay_s=LONG_S)) as scene:
+        scene.doors["inbound"].leave = lambda: heard.append("inbound leaves")
+        leaving = asyncio.create_task(scene.drain.leave())
+        await scene.reach("inbound", LINGERING)
+        assert (heard, scene.story) == (["inbound leaves"], [])
+        scene.drain.stop()
+        await asyncio.wait_for(leaving, 20)
+
+
 async def test_sigterm_ends_the_wait_of_a_hook() -> None:
     async with running(Life(drain_delay_s=LONG_S)) as scene:
         leaving = asyncio.create_task(scene.drain.leave())

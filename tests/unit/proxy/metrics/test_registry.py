@@ -18,7 +18,7 @@ from proxy.metrics.families import MAX_COUNTERS
 from proxy.metrics.handles import LATENCY_BOUNDS_MS, MAX_OUTCOMES
 from proxy.metrics.labels import Labels, clean_value
 from proxy.metrics.process import add_process_metrics
-from proxy.metrics.registry import IDLE_S
+from proxy.metrics.registry import IDLE_S, MAX_FOREIGN
 from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
 
 ROOT = Path(__file__).parents[4]
@@ -118,6 +118,35 @@ def test_connections() -> None:
     assert value(registry, "tcp_close_total", labels, errno="ECONNRESET") == 1
     assert value(registry, "tcp_read_bytes_total", labels) == 10
     assert value(registry, "tcp_write_bytes_total", labels) == 20
+
+
+def test_connections_that_lead_out_of_the_mesh_do_not_take_its_room() -> None:
+    registry = Registry()
+    handles = {
+        registry.foreign_tcp((("direction", "outbound"), ("sni", f"{number}.example"))) for number in range(5000)
+    }
+    assert len(handles) == MAX_FOREIGN + 1
+    handle = registry.tcp(LABELS)
+    handle.opened += 1
+    assert value(registry, "tcp_open_total") == 1
+    registry.foreign_tcp((("direction", "outbound"), ("sni", "one.more.example"))).opened += 1
+    assert value(registry, "tcp_open_total", (("direction", "outbound"), ("sni", "overflow"))) == 1
+
+
+def test_idle_connections_are_evicted_but_for_what_lasts() -> None:
+    """Whoever holds a handle for ever goes on to count with it after a quiet hour."""
+    registry = Registry()
+    lasting = registry.lasting_tcp((("direction", "inbound"),))
+    for handle in (lasting, registry.tcp(LABELS), registry.foreign_tcp((("sni", "a"),))):
+        handle.opened += 1
+        handle.close()
+    registry.sweep(0.0)
+    registry.sweep(IDLE_S)
+    assert registry.epoch == 0  # no request's decision refers to them
+    lasting.opened += 1
+    assert {name: number for name, number in scrape(registry).items() if name[0] == "tcp_open_total"} == {
+        ("tcp_open_total", (("direction", "inbound"),)): 2
+    }
 
 
 def test_the_same_labels_give_the_same_handle() -> None:

@@ -200,7 +200,16 @@ def test_a_cluster_names_its_endpoints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "protocol"), [("grpc", "http2"), ("http", "http"), ("tls", "tcp"), ("new", ""), ("", "")]
+    ("word", "protocol"),
+    [
+        ("grpc", "http2"),
+        ("http", "http"),
+        ("tcp", "tcp"),
+        ("tls", "detect"),
+        ("detect", "detect"),
+        ("new", ""),
+        ("", ""),
+    ],
 )
 def test_a_cluster_says_what_its_port_speaks(word: str, protocol: str) -> None:
     told = Struct()

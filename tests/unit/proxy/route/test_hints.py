@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from proxy.codec.detect import HTTP2, MORE, OPAQUE
-from proxy.route.hints import OPAQUE_PORTS, Expectation, Hints, expect_app_protocol, expect_port
+from proxy.codec.detect import MORE, OPAQUE
+from proxy.route.hints import OPAQUE_PORTS, Expectation, Hints, expect_port
 
 MYSQL = ("10.0.0.1", 3307)
 
@@ -52,27 +50,3 @@ def test_ports_where_the_server_speaks_first() -> None:
     assert expect_port(6379) == Expectation(OPAQUE, False, "port")
     assert expect_port(8080).kind == MORE
     assert expect_port(6379, frozenset((1,))).kind == MORE
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "is_http"),
-    [
-        ("kubernetes.io/h2c", HTTP2, True),
-        ("GRPC", HTTP2, True),
-        ("http", MORE, True),
-        ("kubernetes.io/ws", MORE, True),
-        ("tcp", OPAQUE, False),
-        ("linkerd.io/opaque", OPAQUE, False),
-        ("https", MORE, False),
-        ("example.com/own", MORE, False),
-        ("", MORE, False),
-    ],
-)
-def test_app_protocols(name: str, kind: int, is_http: bool) -> None:
-    expectation = expect_app_protocol(name, 8080)
-    assert (expectation.kind, expectation.is_http) == (kind, is_http)
-
-
-def test_a_known_protocol_overrules_the_port() -> None:
-    assert expect_app_protocol("http", 6379).kind == MORE
-    assert expect_app_protocol("", 6379).kind == OPAQUE

@@ -1,0 +1,48 @@
+# The one image of Gossamer: the sidecar, the rules of its init container (iptables), the control plane and the injector.
+# Versions and hashes are those of requirements/*.txt. What changes least comes first, so that little is built anew.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
+WORKDIR /src
+COPY requirements/build.txt requirements/image.txt requirements/
+# The environment that is shipped has no pip: that of the build stage installs into it.
+RUN python3 -m venv /build \
+ && /build/bin/pip install --quiet --require-hashes --requirement requirements/build.txt \
+ && python3 -m venv --without-pip /opt/gossamer \
+ && /build/bin/pip --python /opt/gossamer/bin/python3 install --quiet --require-hashes --requirement requirements/image.txt
+# The hot path, which takes longest: compiled anew only when it changed.
+COPY setup.py ./
+COPY proxy proxy
+RUN GOSSAMER_TRACEBACK=1 /build/bin/python setup.py -q build_ext --parallel "$(nproc)" \
+ && find build -name '*.so' | grep -q .
+COPY pyproject.toml README.md LICENSE ./
+COPY dashboards dashboards
+COPY mesh mesh
+COPY controlplane controlplane
+COPY injector injector
+RUN /build/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir /wheel . \
+ && /build/bin/pip --python /opt/gossamer/bin/python3 install --quiet --no-deps --no-index /wheel/*.whl
+
+FROM python:3.11-slim-bookworm
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends iptables \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+ && useradd --uid 2102 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gossamer
+COPY --from=build /opt/gossamer /opt/gossamer
+ENV PATH=/opt/gossamer/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# Files are root's: the process may read and not change them. A number, so that runAsNonRoot can be checked.
+USER 2102:2102
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Gossamer" \
+      org.opencontainers.image.description="A service mesh in Python: sidecar, control plane and injector" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="python:3.11-slim-bookworm" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENTRYPOINT ["mesh"]
+CMD ["--help"]

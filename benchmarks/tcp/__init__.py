@@ -1,1 +1,0 @@
-"""Raw TCP: what a gigabyte costs, against real peers."""

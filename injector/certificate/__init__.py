@@ -1,0 +1,1 @@
+"""The certificate that the API server knows the webhook by: made, kept, renewed and served."""

@@ -1,0 +1,179 @@
+"""The containers and volumes that injection adds, as Kubernetes objects.
+
+What they may do is the least that works, so that a namespace with PodSecurity `restricted` admits the sidecar; the init
+container needs two capabilities more, and root, to write iptables' rules.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from injector.patch.fields import Fields
+from injector.patch.wishes import OPAQUE_PORTS, Wishes
+from mesh.contract import (
+    ADMIN_PORT,
+    INBOUND_PORT,
+    INIT_CONTAINER,
+    OUTBOUND_PORT,
+    PROXY_CONTAINER,
+    PROXY_UID,
+    TOKEN_AUDIENCE,
+)
+
+RUN_VOLUME, IDENTITY_VOLUME = "gossamer-run", "gossamer-identity"
+_RUN = "/run/gossamer"
+_IDENTITY = "/var/run/secrets/gossamer"
+_TOKEN_S = 86_400
+_DRAIN_DELAY_S = 5  # the sidecar's own default
+# Where the node's zone is, since Kubernetes 1.35 (KEP-4742); empty before, and then the sidecar does without.
+_ZONE = "metadata.labels['topology.kubernetes.io/zone']"
+_PLACES = {
+    "GOSSAMER_POD": "metadata.name",
+    "GOSSAMER_NAMESPACE": "metadata.namespace",
+    "GOSSAMER_POD_IP": "status.podIP",
+    "GOSSAMER_NODE": "spec.nodeName",
+    "GOSSAMER_ZONE": _ZONE,
+}
+PROBES = "GOSSAMER_PROBES"
+
+
+class End(NamedTuple):
+    """How the pod ends: the time that it has then, and whether its containers end by themselves, as a job's do."""
+
+    grace_s: int = 30
+    by_itself: bool = False
+
+
+def make_init_container(wishes: Wishes) -> Fields:
+    return {
+        "name": INIT_CONTAINER,
+        "image": wishes.proxy_image,
+        "imagePullPolicy": wishes.proxy_image_pull_policy,
+        "command": ["mesh", "proxy", "init", *init_arguments(wishes)],
+        "env": [{"name": "XTABLES_LOCKFILE", "value": f"{_RUN}/xtables.lock"}],
+        "resources": make_resources(wishes),
+        "securityContext": make_security(0) | {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": RUN_VOLUME, "mountPath": _RUN}],
+    }
+
+
+def init_arguments(wishes: Wishes) -> list[str]:
+    asked = {
+        "--skip-inbound-ports": wishes.skip_inbound_ports,
+        "--skip-outbound-ports": wishes.skip_outbound_ports,
+        "--skip-subnets": wishes.skip_subnets,
+        "--proxy-uid": "" if wishes.proxy_uid == PROXY_UID else str(wishes.proxy_uid),
+        "--backend": "" if wishes.iptables_backend == "auto" else wishes.iptables_backend,
+    }
+    return [word for option, value in asked.items() if value for word in (option, value)]
+
+
+def make_proxy_container(wishes: Wishes, control_plane: str, end: End, probes: str) -> Fields:
+    """`probes` is what the sidecar is to ask for the kubelet."""
+    ports = {"gossamer-proxy": INBOUND_PORT} if wishes.intercepts else {}
+    container: Fields = {
+        "name": PROXY_CONTAINER,
+        "image": wishes.proxy_image,
+        "imagePullPolicy": wishes.proxy_image_pull_policy,
+        "command": ["mesh", "proxy", *proxy_arguments(wishes, control_plane)],
+        "env": make_environment(wishes, end, probes),
+        "ports": [
+            {"name": name, "containerPort": port, "protocol": "TCP"}
+            for name, port in (ports | {"gossamer-admin": ADMIN_PORT}).items()
+        ],
+        "resources": make_resources(wishes),
+        "securityContext": make_security(wishes.proxy_uid) | {"capabilities": {"drop": ["ALL"]}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": RUN_VOLUME, "mountPath": _RUN},
+            {"name": IDENTITY_VOLUME, "mountPath": _IDENTITY, "readOnly": True},
+        ],
+    }
+    if wishes.native_sidecar:
+        container["restartPolicy"] = "Always"
+    if wishes.proxy_await:
+        ready = {"httpGet": {"path": "/ready", "port": ADMIN_PORT}}
+        container["startupProbe"] = {**ready, "periodSeconds": 1, "failureThreshold": 120}
+    if hooks := make_hooks(wishes):
+        container["lifecycle"] = hooks
+    return container
+
+
+def proxy_arguments(wishes: Wishes, control_plane: str) -> list[str]:
+    mode = ["--intercept"] if wishes.intercepts else ["--listen", f"127.0.0.1:{OUTBOUND_PORT}"]
+    cache = ["--cache", f"{_RUN}/destinations"]
+    return [*mode, "--control-plane", control_plane, "--admin", f"0.0.0.0:{ADMIN_PORT}", *cache]
+
+
+def make_hooks(wishes: Wishes) -> Fields:
+    """Without interception nobody calls in by the sidecar. A plain container has no order but that of its hooks."""
+    hooks = {}
+    if wishes.proxy_await and not wishes.native_sidecar:
+        hooks["postStart"] = {"exec": {"command": ["mesh", "proxy", "await"]}}
+    if wishes.intercepts:
+        hooks["preStop"] = {"exec": {"command": ["mesh", "proxy", "drain"]}}
+    return hooks
+
+
+def make_environment(wishes: Wishes, end: End, probes: str) -> list[Fields]:
+    found: list[Fields] = [
+        {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+        for name, path in _PLACES.items()
+    ]
+    said = {**make_end(wishes, end), PROBES: probes}
+    found += [{"name": name, "value": value} for name, value in said.items() if value]
+    if wishes.intercepts and wishes.opaque_ports != OPAQUE_PORTS:
+        # The API drops a value that is empty, which here says that there are none.
+        found.append({"name": "GOSSAMER_OPAQUE_PORTS"} | ({"value": ports} if (ports := wishes.opaque_ports) else {}))
+    return found
+
+
+def make_end(wishes: Wishes, end: End) -> dict[str, str]:
+    """How the pod's grace period is shared out (docs/operations.md). Empty where the sidecar's defaults do.
+
+    A native sidecar outlives the application. A plain one gets SIGTERM together with it, after the delay: it needs a
+    grace for as long as the application may take, and some time to drain after that. A pod that ends by itself is a
+    job, which nobody calls: it is not to wait until its removal has spread.
+    """
+    delay_s = 0 if end.by_itself else min(_DRAIN_DELAY_S, end.grace_s // 3)
+    drain_s = max(1, end.grace_s // 6)
+    plain = not wishes.native_sidecar
+    delay = wishes.drain_delay or ("" if delay_s == _DRAIN_DELAY_S else f"{delay_s}s")
+    return {
+        "GOSSAMER_DRAIN_DELAY": delay,
+        "GOSSAMER_DRAIN_TIMEOUT": wishes.drain_timeout or (f"{drain_s}s" if plain else ""),
+        "GOSSAMER_SHUTDOWN_GRACE": (wishes.shutdown_grace or f"{max(0, end.grace_s - delay_s - drain_s - 1)}s")
+        if plain
+        else "",
+    }
+
+
+def make_resources(wishes: Wishes) -> Fields:
+    """Both containers have the same: a pod that is Guaranteed can so stay it."""
+    amounts = {
+        "limits": {"cpu": wishes.proxy_cpu_limit, "memory": wishes.proxy_memory_limit},
+        "requests": {"cpu": wishes.proxy_cpu_request, "memory": wishes.proxy_memory_request},
+    }
+    found = {name: {kind: text for kind, text in said.items() if text} for name, said in amounts.items()}
+    return {name: said for name, said in found.items() if said}
+
+
+def make_security(uid: int) -> Fields:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsGroup": uid,
+        "runAsNonRoot": uid != 0,
+        "runAsUser": uid,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def make_volumes() -> list[Fields]:
+    """In memory, since an emptyDir on disk would keep the cluster's autoscaler from ever removing the node."""
+    token: Any = {"path": "token", "audience": TOKEN_AUDIENCE, "expirationSeconds": _TOKEN_S}
+    return [
+        {"name": RUN_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+        {"name": IDENTITY_VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}},
+    ]

@@ -1,0 +1,1 @@
+"""The admission webhook: reviews of the API server in, patches out."""

@@ -1,0 +1,165 @@
+"""What the two commands do with each object, and with all of a stream.
+
+`mesh inject` asks for the sidecar by a label, which the webhook sees when pods are made; with `--manual` it writes the
+sidecar out. `mesh uninject` undoes either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from injector.patch import Outcome, Place, Settings, Verdict, ask_for_sidecar, inject, uninject
+from injector.patch.fields import Refusal, read_fields, read_texts
+from injector.patch.wishes import find_strange, read_wishes
+from mesh.contract import DISABLED, ENABLED, INIT_CONTAINER, INJECT
+from mesh.inject.manifest import Document, change_items
+from mesh.inject.report import Line
+from mesh.inject.workloads import Fields, Identity, change_at, find_maker, find_pod, identify, is_namespace
+
+LABELLED = "labelled"
+
+
+class Rewriting:
+    """Objects go through `change`; `lines` and `others` say what became of them.
+
+    `has_rules` tells whether a pod got the init container in a namespace of which nothing is known.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.others = 0
+        self.has_rules = False
+
+    def change(self, item: Fields) -> Fields:
+        path = find_pod(item)
+        identity = identify(item)
+        if path is None and not is_namespace(item):
+            self.others += 1
+            return item
+        try:
+            return self.change_namespace(item, identity) if path is None else self.change_pod(item, path, identity)
+        except Refusal as refusal:
+            self.lines.append(Line(Verdict.REFUSED, identity, str(refusal)))
+            return item
+
+    def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
+        raise NotImplementedError
+
+    def change_namespace(self, item: Fields, identity: Identity) -> Fields:
+        raise NotImplementedError
+
+    def note(self, identity: Identity, outcome: Outcome, verdict: str = "") -> Fields:
+        self.lines.append(Line(verdict or outcome.verdict, identity, outcome.sentence, outcome.warnings))
+        return outcome.after
+
+
+class Injection(Rewriting):
+    """`namespaces` are those of the same stream, by name."""
+
+    def __init__(self, settings: Settings, is_manual: bool, namespaces: dict[str, Fields]) -> None:
+        super().__init__()
+        self.settings, self.is_manual, self.namespaces = settings, is_manual, namespaces
+
+    def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
+        if maker := find_maker(item):
+            sentence = f"{maker} made it, and is the one to inject"
+            return self.note(identity, Outcome(Verdict.SKIPPED, item, item, sentence=sentence))
+        place = self._find_place(identity)
+
+        def change(pod: Fields) -> Fields:
+            bare = uninject(pod).after if self.is_manual else pod
+            outcome = inject(bare, place, self.settings)
+            if outcome.verdict is not Verdict.INJECTED:
+                return self.note(identity, Outcome(outcome.verdict, pod, pod, outcome.reason, outcome.sentence))
+            self.has_rules |= place.namespace not in self.namespaces and has_rules(outcome.after)
+            if self.is_manual:
+                return self._write_out(pod, outcome, identity)
+            if (after := ask_for_sidecar(pod)) is pod:
+                sentence = "it asks for the sidecar already"
+                return self.note(identity, Outcome(Verdict.SKIPPED, pod, pod, "asked", sentence, outcome.warnings))
+            return self.note(identity, Outcome(Verdict.INJECTED, pod, after, warnings=outcome.warnings), LABELLED)
+
+        return change_at(item, path, change)
+
+    def _write_out(self, pod: Fields, outcome: Outcome, identity: Identity) -> Fields:
+        """A sidecar that was there is replaced, so that it is of this version and these settings."""
+        if is_within(outcome.after, pod):
+            sentence = "it has this very sidecar already"
+            return self.note(identity, Outcome(Verdict.SKIPPED, pod, pod, "already", sentence, outcome.warnings))
+        return self.note(identity, outcome)
+
+    def _find_place(self, identity: Identity) -> Place:
+        metadata = read_fields(self.namespaces.get(identity.namespace, {}), "metadata")
+        labels, annotations = (read_texts(metadata, name, "metadata.") for name in ("labels", "annotations"))
+        return Place(identity.namespace, labels, annotations, identity.kind, is_asked=True)
+
+    def change_namespace(self, item: Fields, identity: Identity) -> Fields:
+        """The webhook looks at its label; who writes sidecars out needs none."""
+        if self.is_manual:
+            self.others += 1
+            return item
+        metadata = read_fields(item, "metadata")
+        labels, annotations = (read_texts(metadata, name, "metadata.") for name in ("labels", "annotations"))
+        read_wishes({}, annotations, {})  # or each of its pods would be refused, later
+        warnings = (*find_strange(annotations, "annotation"), *find_strange(labels, "label"))
+        sentence = ""
+        if identity.name in self.settings.never:
+            sentence = "it is never meshed, as the mesh itself depends on it"
+        elif labels.get(INJECT) in (ENABLED, DISABLED):
+            sentence = f"it says {INJECT}: {labels[INJECT]}"
+        if sentence:
+            return self.note(identity, Outcome(Verdict.SKIPPED, item, item, "", sentence, warnings))
+        return self.note(identity, Outcome(Verdict.INJECTED, item, ask_for_sidecar(item), warnings=warnings), LABELLED)
+
+
+class Removal(Rewriting):
+    def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
+        return change_at(item, path, lambda pod: self.note(identity, uninject(pod)))
+
+    def change_namespace(self, item: Fields, identity: Identity) -> Fields:
+        return self.note(identity, uninject(item))
+
+
+def is_within(part: Any, whole: Any) -> bool:
+    """Whether the one is what the API server made the other from: it fills in defaults, and changes nothing."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(name in whole and is_within(value, whole[name]) for name, value in part.items())
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(is_within, part, whole))
+    return bool(part == whole)
+
+
+def has_rules(pod: Fields) -> bool:
+    return any(container["name"] == INIT_CONTAINER for container in pod["spec"].get("initContainers") or ())
+
+
+def find_namespaces(documents: list[Document]) -> dict[str, Fields]:
+    found: dict[str, Fields] = {}
+    for item in list_items(documents):
+        if is_namespace(item):
+            found[identify(item).name] = item
+    return found
+
+
+def list_items(documents: list[Document]) -> Iterator[Fields]:
+    items: list[Fields] = []
+
+    def collect(item: Fields) -> Fields:
+        items.append(item)
+        return item
+
+    for document in documents:
+        change_items(document.value, collect)
+    yield from items
+
+
+def rewrite(documents: list[Document], change: Callable[[Fields], Fields]) -> tuple[list[str], int]:
+    """The documents' texts after the change, and how many of them lost their comments."""
+    texts, lost = [], 0
+    for document in documents:
+        after: Any = change_items(document.value, change)
+        text, is_bare = document.rewrite(after)
+        texts.append(text)
+        lost += is_bare
+    return texts, lost

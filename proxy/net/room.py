@@ -1,0 +1,110 @@
+"""How many clients one direction has room for: connections of HTTP/2, HTTP/1, raw TCP, and undecided ones, together.
+
+Invariant: they never take more than three quarters of the process's descriptors, so that some are left for endpoints
+and the admin port. When there are too many, those that never asked for anything go first, then those that have been
+idle for longest; who was of use a moment ago stays, and then it is the newcomer who goes.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from proxy.net.relief import MAX_HELD_BYTES, Holder, relieve
+from proxy.relay.relay import Tally
+
+# Each idle one costs about 2 KB.
+MAX_CONNECTIONS = 10_000
+TOO_MANY = "too many connections"
+# Of the process's descriptors, what is left for everything but clients.
+_RESERVED_PART = 0.25
+# A connection that has been of use is idle only after so long: the next request may be on its way.
+_RECENT_S = 10.0
+# How many go at once when there are too many: to look for them costs more than to end them.
+_EVICTED_PART = 0.05
+# Where nobody could go, nobody is looked for again so soon: a flood would make us look at all for each newcomer.
+_REST_S = 0.2
+
+
+class Idle(NamedTuple):
+    """A connection that could go. `is_used`: it was of use before; `since_s` is since when it is not."""
+
+    is_used: bool
+    since_s: float
+    end: Callable[[], object]
+
+
+class Kind(Holder, Protocol):
+    """All connections of one kind."""
+
+    def count(self) -> int: ...
+
+    def count_descriptors(self) -> int: ...
+
+    def find_idle(self) -> Iterable[Idle]: ...
+
+
+class Room:
+    """One per direction. Who is ended or refused is counted by `tally`, whatever its kind."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.kinds: list[Kind] = []
+        self.max_connections = MAX_CONNECTIONS
+        self.max_descriptors = MAX_CONNECTIONS * 2
+        self.max_held_bytes = MAX_HELD_BYTES
+        self.rests_until_s = 0.0
+
+    def join(self, kind: Kind) -> None:
+        """Count these connections too."""
+        self.kinds.append(kind)
+
+    def measure(self, directions: int = 1) -> None:
+        """Before anybody is accepted: so many directions share the process's descriptors (the most that was said)."""
+        part = (1.0 - _RESERVED_PART) / directions
+        self.max_descriptors = min(self.max_descriptors, int(raise_descriptors() * part))
+
+    def is_full(self) -> bool:
+        connections = descriptors = 0
+        for kind in self.kinds:
+            connections += kind.count()
+            descriptors += kind.count_descriptors()
+        return connections >= self.max_connections or descriptors >= self.max_descriptors
+
+    def admit(self) -> bool:
+        """Whether there is room for one more; made, where it can be."""
+        if not self.is_full():
+            return True
+        now = monotonic()
+        if now >= self.rests_until_s:
+            if not self._make(now):
+                self.rests_until_s = now + _REST_S
+            elif not self.is_full():
+                return True
+        self.tally.protocol_fault("downstream", TOO_MANY)
+        return False
+
+    def relieve(self) -> None:
+        """End those for whom too much waits; to be called every second or so."""
+        relieve(self.kinds, self.tally, self.max_held_bytes)
+
+    def _make(self, now: float) -> int:
+        """End who can go; how many could."""
+        before_s = now - _RECENT_S
+        idle = [one for kind in self.kinds for one in kind.find_idle() if not one.is_used or one.since_s < before_s]
+        idle.sort(key=lambda one: (one.is_used, one.since_s))
+        most = max(1, int(min(self.max_connections, self.max_descriptors) * _EVICTED_PART))
+        for one in idle[:most]:
+            one.end()
+            self.tally.protocol_fault("downstream", TOO_MANY)
+        return min(most, len(idle))
+
+
+def raise_descriptors() -> int:
+    """Allow this process as many open files as it may have, and say how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return MAX_CONNECTIONS * 4 if hard == resource.RLIM_INFINITY else hard

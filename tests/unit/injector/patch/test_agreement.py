@@ -1,0 +1,126 @@
+"""What the injector writes is what the sidecar reads: its own parsers are asked, since the parts share no code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from injector.patch.wishes import OPAQUE_PORTS
+from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
+from proxy import arguments
+from proxy.hooks import arguments as hooks
+from proxy.init import arguments as init
+from proxy.life.settings import read_life
+from proxy.membership import read_membership
+from proxy.route import hints
+from tests.unit.injector.patch.pods import Fields, environment, find, make_pod, mesh
+
+# What the kubelet makes of the downward API's fields.
+POD = {
+    "metadata.name": "web-1",
+    "metadata.namespace": "shop",
+    "status.podIP": "10.1.2.3",
+    "spec.nodeName": "node-1",
+    "metadata.labels['topology.kubernetes.io/zone']": "zone-1",
+}
+PROBED = """
+spec:
+  containers:
+  - name: web
+    ports: [{name: http, containerPort: 8080}]
+    livenessProbe: {httpGet: {port: http, path: /$HOME, scheme: HTTPS, httpHeaders: [{name: a, value: b}]}}
+    readinessProbe: {grpc: {port: 81, service: s}, timeoutSeconds: 3600}
+    startupProbe: {tcpSocket: {port: 82}}
+"""
+CHOICES: list[dict[str, str]] = [{}, {"native_sidecar": "false"}, {"interception": "none"}]
+
+
+def environment_inside(container: Fields) -> dict[str, str]:
+    """As the kubelet sets it: $(NAME) is replaced, $$ is one $."""
+    found = {name: value.replace("$$", "$") for name, value in environment(container).items()}
+    return found | {
+        item["name"]: POD[item["valueFrom"]["fieldRef"]["fieldPath"]]
+        for item in container["env"]
+        if "valueFrom" in item
+    }
+
+
+@pytest.mark.parametrize("options", CHOICES, ids=str)
+def test_the_sidecar_understands_its_command_line_and_environment(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.membership.check_files", lambda *_: None)  # there is no /run/gossamer here
+    proxy = find(mesh(make_pod(PROBED, **options)), PROXY_CONTAINER)
+    assert proxy["command"][:2] == ["mesh", "proxy"]
+    parsed = arguments.parse(proxy["command"][2:])
+    assert parsed.intercept is (options.get("interception") != "none")
+    inside = environment_inside(proxy)
+    membership = read_membership(parsed, inside)
+    assert (membership.pod, membership.namespace, membership.node, membership.zone) == (
+        *("web-1", "shop", "node-1", "zone-1"),
+    )
+    life = read_life(inside)
+    assert life.pod_ip == "10.1.2.3"
+    probes = {f"/app-health/web/{kind}" for kind in ("liveness", "readiness", "startup")}
+    assert {*life.probes} == (probes if parsed.intercept else set())
+    if parsed.intercept:
+        target: Any = life.probes["/app-health/web/liveness"].target
+        assert (target.port, target.path, target.tls) == (8080, "/$HOME", True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"drain_delay": "250ms", "drain_timeout": "1.5m", "shutdown_grace": "1h"},
+        {"drain_delay": "0", "shutdown_grace": "0s"},
+    ],
+    ids=str,
+)
+def test_it_understands_how_the_pod_ends(options: dict[str, str]) -> None:
+    proxy = find(mesh(make_pod(native_sidecar="false", **options)), PROXY_CONTAINER)
+    life = read_life(environment_inside(proxy))
+    expected = (0.25, 90.0, 3600.0) if "drain_timeout" in options else (0.0, 5.0, 0.0)
+    assert (life.drain_delay_s, life.drain_timeout_s, life.shutdown_grace_s) == expected
+
+
+@pytest.mark.parametrize(("ports", "found"), [("", set()), ("9, 25-27", {9, 25, 26, 27}), (OPAQUE_PORTS, None)])
+def test_it_understands_which_ports_are_opaque(
+    ports: str, found: set[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = environment_inside(find(mesh(make_pod(opaque_ports=ports)), PROXY_CONTAINER))
+    for name, value in inside.items():
+        monkeypatch.setenv(name, value)
+    told = arguments.parse(["--intercept"]).opaque_ports
+    if found is None:
+        assert told is None
+        assert {int(port) for port in OPAQUE_PORTS.split(",")} == hints.OPAQUE_PORTS
+    else:
+        assert {port for port in range(1, 65536) if port in told} == found
+
+
+@pytest.mark.parametrize("options", CHOICES[:2], ids=str)
+def test_its_hooks_are_commands(options: dict[str, str]) -> None:
+    proxy = find(mesh(make_pod(**options)), PROXY_CONTAINER)
+    commands = [hook["exec"]["command"] for hook in proxy["lifecycle"].values()]
+    assert [hooks.parse(command[2:])[0].timeout_s for command in commands] == [120.0] * len(commands)
+
+
+def test_the_rules_are_those_asked_for() -> None:
+    asked = {
+        "skip_inbound_ports": "25, 9000-9010",
+        "skip_outbound_ports": "1-65535",
+        "skip_subnets": "10.1.0.0/16, fd00::/8, 192.0.2.7",
+        "proxy_uid": "4294967294",
+        "iptables_backend": "nft",
+    }
+    rules = find(mesh(make_pod(**asked)), INIT_CONTAINER)
+    assert rules["command"][:3] == ["mesh", "proxy", "init"]
+    parsed = init.parse(rules["command"][3:])
+    settings = init.read_settings(parsed)
+    assert parsed.backend == "nft"
+    assert settings.proxy_uid == 4294967294
+    assert [(item.first, item.last) for item in settings.skip_inbound_ports] == [(25, 25), (9000, 9010)]
+    assert [(item.first, item.last) for item in settings.skip_outbound_ports] == [(1, 65535)]
+    assert [str(subnet) for subnet in settings.skip_ipv4_subnets] == ["10.1.0.0/16", "192.0.2.7/32"]
+    assert [str(subnet) for subnet in settings.skip_ipv6_subnets] == ["fd00::/8"]

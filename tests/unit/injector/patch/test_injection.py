@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import pytest
+
+from injector.patch import Settings, Verdict
+from injector.patch.settings import name_control_plane
+from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
+from tests.unit.injector.patch.pods import environment, find, make_pod, mesh, names
+
+SETUP = "spec: {initContainers: [{name: setup}], volumes: [{name: data, emptyDir: {}}]}"
+
+
+def test_a_native_sidecar_serves_before_anything_else_starts() -> None:
+    outcome = mesh(make_pod(SETUP))
+    assert outcome.verdict is Verdict.INJECTED
+    assert names(outcome, "initContainers") == [INIT_CONTAINER, PROXY_CONTAINER, "setup"]
+    assert names(outcome, "containers") == ["web"]
+    assert names(outcome, "volumes") == ["data", "gossamer-run", "gossamer-identity"]
+    proxy = find(outcome, PROXY_CONTAINER)
+    assert proxy["restartPolicy"] == "Always"
+    assert proxy["startupProbe"]["httpGet"] == {"path": "/ready", "port": 4191}
+    assert proxy["lifecycle"] == {"preStop": {"exec": {"command": ["mesh", "proxy", "drain"]}}}
+
+
+def test_a_plain_container_comes_first_and_its_rules_last() -> None:
+    outcome = mesh(make_pod(SETUP, native_sidecar="false"))
+    assert names(outcome, "initContainers") == ["setup", INIT_CONTAINER]
+    assert names(outcome, "containers") == [PROXY_CONTAINER, "web"]
+    proxy = find(outcome, PROXY_CONTAINER)
+    assert "restartPolicy" not in proxy
+    assert proxy["lifecycle"]["postStart"] == {"exec": {"command": ["mesh", "proxy", "await"]}}
+    assert outcome.after["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "web"
+
+
+@pytest.mark.parametrize(("minor", "is_native"), [(28, False), (29, True), (40, True)])
+def test_an_older_cluster_knows_no_native_sidecars(minor: int, is_native: bool) -> None:
+    outcome = mesh(make_pod(), settings=Settings().on_kubernetes(1, minor))
+    assert (PROXY_CONTAINER in names(outcome, "initContainers")) is is_native
+    forced = mesh(make_pod(), settings=Settings(defaults={"native-sidecar": "true"}).on_kubernetes(1, minor))
+    assert PROXY_CONTAINER in names(forced, "initContainers")
+
+
+def test_without_interception_the_application_calls_the_sidecar_itself() -> None:
+    probed = "spec: {containers: [{name: web, readinessProbe: {tcpSocket: {port: 1}}}]}"
+    outcome = mesh(make_pod(probed, interception="none"))
+    assert names(outcome, "initContainers") == [PROXY_CONTAINER]
+    proxy = find(outcome, PROXY_CONTAINER)
+    assert proxy["command"][:4] == ["mesh", "proxy", "--listen", "127.0.0.1:4140"]
+    assert "lifecycle" not in proxy
+    assert [port["containerPort"] for port in proxy["ports"]] == [4191]
+    assert find(outcome, "web") == find(mesh(make_pod(probed, interception="none")), "web")
+    assert outcome.after["spec"]["containers"] is outcome.before["spec"]["containers"]
+
+
+def test_only_the_init_container_is_root_and_it_may_only_write_rules() -> None:
+    outcome = mesh(make_pod("spec: {securityContext: {runAsNonRoot: true, runAsUser: 1000}}"))
+    rules, proxy = (find(outcome, name)["securityContext"] for name in (INIT_CONTAINER, PROXY_CONTAINER))
+    common = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert rules == common | {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "runAsNonRoot": False,
+        "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+    }
+    assert proxy == common | {
+        "runAsUser": 2102,
+        "runAsGroup": 2102,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_options_reach_the_command_lines() -> None:
+    pod = make_pod(
+        skip_inbound_ports="25",
+        skip_outbound_ports="3306, 9000-9010",
+        skip_subnets="10.0.0.0/8",
+        proxy_uid="1001",
+        iptables_backend="legacy",
+        opaque_ports="5432",
+        proxy_image="mesh:2",
+        proxy_image_pull_policy="Never",
+        proxy_cpu_limit="1",
+        proxy_memory_limit="64Mi",
+        proxy_await="false",
+    )
+    outcome = mesh(pod, settings=Settings(control_plane=name_control_plane("elsewhere", "example.local")))
+    rules, proxy = find(outcome, INIT_CONTAINER), find(outcome, PROXY_CONTAINER)
+    assert rules["command"][3:] == [
+        *("--skip-inbound-ports", "25", "--skip-outbound-ports", "3306,9000-9010"),
+        *("--skip-subnets", "10.0.0.0/8", "--proxy-uid", "1001", "--backend", "legacy"),
+    ]
+    assert "gossamer-controlplane.elsewhere.svc.example.local:4150" in proxy["command"]
+    assert environment(proxy) == {"GOSSAMER_OPAQUE_PORTS": "5432"}
+    assert "startupProbe" not in proxy
+    for container in (rules, proxy):
+        assert (container["image"], container["imagePullPolicy"]) == ("mesh:2", "Never")
+        assert container["resources"]["limits"] == {"cpu": "1", "memory": "64Mi"}
+    assert proxy["securityContext"]["runAsUser"] == 1001
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "options", "expected"),
+    [
+        (30, {}, {}),
+        (None, {}, {}),
+        (9, {}, {"GOSSAMER_DRAIN_DELAY": "3s"}),
+        (0, {}, {"GOSSAMER_DRAIN_DELAY": "0s"}),
+        (
+            30,
+            {"drain_delay": "1s", "drain_timeout": "9s"},
+            {"GOSSAMER_DRAIN_DELAY": "1s", "GOSSAMER_DRAIN_TIMEOUT": "9s"},
+        ),
+        (
+            30,
+            {"native_sidecar": "false"},
+            {"GOSSAMER_DRAIN_TIMEOUT": "5s", "GOSSAMER_SHUTDOWN_GRACE": "19s"},
+        ),
+        (
+            2,
+            {"native_sidecar": "false"},
+            {"GOSSAMER_DRAIN_DELAY": "0s", "GOSSAMER_DRAIN_TIMEOUT": "1s", "GOSSAMER_SHUTDOWN_GRACE": "0s"},
+        ),
+        (
+            30,
+            {"native_sidecar": "false", "shutdown_grace": "7s"},
+            {"GOSSAMER_DRAIN_TIMEOUT": "5s", "GOSSAMER_SHUTDOWN_GRACE": "7s"},
+        ),
+    ],
+)
+def test_the_pods_grace_period_is_shared_out(
+    grace_s: int | None, options: dict[str, str], expected: dict[str, str]
+) -> None:
+    pod = make_pod(**options)
+    if grace_s is not None:
+        pod["spec"]["terminationGracePeriodSeconds"] = grace_s
+    assert environment(find(mesh(pod), PROXY_CONTAINER)) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "delay"),
+    [
+        ("OnFailure", {}, "0s"),
+        ("Never", {}, "0s"),
+        ("Never", {"drain_delay": "2s"}, "2s"),
+        ("Always", {}, None),
+    ],
+)
+def test_a_job_does_not_wait_for_callers_that_it_never_had(
+    policy: str, options: dict[str, str], delay: str | None
+) -> None:
+    pod = make_pod(f"spec: {{restartPolicy: {policy}}}", **options)
+    assert environment(find(mesh(pod), PROXY_CONTAINER)).get("GOSSAMER_DRAIN_DELAY") == delay
+
+
+def test_probes_of_a_container_that_came_later_are_led_to_the_sidecar_too() -> None:
+    first = mesh(make_pod("spec: {containers: [{name: web, readinessProbe: {tcpSocket: {port: 80}}}]}"))
+    pod = {**first.after, "spec": {**first.after["spec"]}}
+    late = {"name": "late", "livenessProbe": {"httpGet": {"port": 81, "path": "/$(HOME)"}}}
+    pod["spec"]["containers"] = [*pod["spec"]["containers"], late]
+    second = mesh(pod)
+    assert second.verdict is Verdict.INJECTED
+    assert find(second, "late")["livenessProbe"] == {"httpGet": {"path": "/app-health/late/liveness", "port": 4191}}
+    assert environment(find(second, PROXY_CONTAINER))["GOSSAMER_PROBES"] == (
+        '{"web":{"readiness":{"tcpSocket":{"port":80}}},"late":{"liveness":{"httpGet":{"path":"/$$(HOME)","port":81}}}}'
+    )
+    assert mesh(second.after).reason == "already"
+
+
+def test_a_sidecar_that_somebody_wrote_by_hand_is_left_alone() -> None:
+    text = """
+    spec:
+      initContainers: [{name: gossamer-proxy}]
+      containers: [{name: web, readinessProbe: {tcpSocket: {port: 80}}}]
+    """
+    assert mesh(make_pod(text)).reason == "already"

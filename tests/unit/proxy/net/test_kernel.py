@@ -1,0 +1,62 @@
+"""What the kernel tells of a peer: that it owes nothing, that it does not read, that it does."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from proxy.net.kernel import Answer, ask_kernel, reset_at_close
+
+
+def test_what_a_peer_owes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as reader:
+            sock, _ = listening.accept()
+            with sock:
+                assert not ask_kernel(sock.fileno()).is_owed
+                sock.setblocking(False)
+                try:
+                    while True:
+                        sock.send(bytes(100_000))
+                except BlockingIOError:
+                    pass
+                assert ask_kernel(sock.fileno()).is_owed
+                reader.settimeout(0.05)
+                while ask_kernel(sock.fileno()).is_owed:
+                    try:
+                        reader.recv(1_000_000)
+                    except TimeoutError:
+                        continue  # all is read, and the last acknowledgement is on its way
+                assert ask_kernel(sock.fileno()) == Answer(False, 0, ask_kernel(sock.fileno()).silence_s)
+
+
+def test_the_socket_is_left_open() -> None:
+    with socket.socket() as sock:
+        ask_kernel(sock.fileno())
+        assert os.fstat(sock.fileno())
+
+
+def test_a_socket_that_is_gone_is_no_bug() -> None:
+    sock = socket.socket()
+    fd = sock.fileno()
+    sock.close()
+    reset_at_close(sock)
+    assert not ask_kernel(fd).is_owed
+    assert not ask_kernel(-1).is_owed
+
+
+def test_what_is_no_tcp_is_owed_nothing() -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert ask_kernel(sock.fileno()) == Answer(False, 0, 0.0)
+
+
+def test_a_cut_is_seen_as_a_cut() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        with socket.create_connection(listening.getsockname()) as client:
+            sock, _ = listening.accept()
+            reset_at_close(sock)
+            sock.close()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
