@@ -13,14 +13,15 @@ from proxy.codec.constants import (
     REFUSED_STREAM,
     STREAM_CLOSED,
 )
+from proxy.codec.detect import HTTP1, MORE, OPAQUE, detect
 from proxy.codec.errors import ConnectionFault, Http1Spoken, StreamFault
 from proxy.codec.headers import REQUEST, TRAILERS, HeaderBlock
 from proxy.codec.limits import Limits
 from proxy.codec.stream import CLOSED, IDLE, OPEN, Stream
 
 _PREFACE_BYTES = 24
-# HTTP/1 begins with a method and a space (RFC 9112, section 3); the longest method of IANA's list has 17 letters.
-_MAX_METHOD_BYTES = 20
+# The first byte of a ClientHello's record: more of it would change nothing.
+_TLS = 22
 _MAX_SKIPPED = 16
 _MAX_UNAWARE = 10
 # Streams that we reset and whose client may not know yet: frames for them are dropped, not faults.
@@ -60,7 +61,7 @@ class Server(Connection):
             have = end - start
             size = have if have < _PREFACE_BYTES else _PREFACE_BYTES
             if buf[start : start + size] != PREFACE[:size]:
-                return end if self._turns_away(bytes(buf[start : start + size])) else start
+                return end if self._turns_away(bytes(buf[start:end])) else start
             if have < _PREFACE_BYTES:
                 return start
             self.preface_seen = True
@@ -73,10 +74,10 @@ class Server(Connection):
 
     def _turns_away(self, first_bytes: bytes) -> bool:
         """False where more bytes may yet say what it is."""
-        method, space, _ = first_bytes.partition(b" ")
-        if len(method) <= _MAX_METHOD_BYTES and method.isalpha() and method.isupper() and method != b"PRI":
-            if space:
-                raise Http1Spoken
+        kind = OPAQUE if first_bytes[0] == _TLS else detect(first_bytes).kind
+        if kind == HTTP1:
+            raise Http1Spoken
+        if kind == MORE:
             return False
         Connection.start(self, b"")
         self.fail(PROTOCOL_ERROR, "not an HTTP/2 client preface")

@@ -120,7 +120,7 @@ class Scene:
         told = {"idle_p99_ms": self.idle_p99_ms, "grown_kib": memory.grown_kib, "faults": list(counts)}
         told |= {"cpu": round(ran / took_s, 2), "waited": round(waited / took_s, 2)}
         report({"attack": name, **figures, **told})
-        assert figures["failures"] == []
+        assert not figures["failures"], figures["failures"][:5]
         assert figures["calls"] > 0
         assert figures["p99_ms"] < MAX_P99_MS
         assert memory.grown_kib <= max_grown_kib

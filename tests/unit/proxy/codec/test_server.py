@@ -29,7 +29,10 @@ def test_the_preface_may_come_in_pieces(size: int) -> None:
     assert conn.events == [("settings",)]
 
 
-@pytest.mark.parametrize("garbage", [b"get / ", b"G\r\n", b"GETS" * 6, b" GET /", PREFACE[:-1] + b"x", b"\x16\x03\x01"])
+@pytest.mark.parametrize(
+    "garbage",
+    [b"get /\0", b"G\r\n", b"GETS" * 9, b" GET /", b"INVALID CONNECTION PREFACE", PREFACE[:-1] + b"x", b"\x16\x03\x01"],
+)
 def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     conn = NotedServer()
     conn.start()
@@ -40,13 +43,12 @@ def test_what_is_no_preface_ends_it(garbage: bytes) -> None:
     assert conn.take().count(b"not an HTTP/2 client preface") == 1
 
 
-@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.0\r\n", b"PROPFIND "])
+@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.0\r\n", b"P * HTTP/1.1"])
 def test_http_1_is_left_to_others(request_line: bytes) -> None:
     conn = NotedServer()
     conn.start()
     buf = bytearray(request_line)
-    method = request_line.index(b" ")
-    for end in range(1, method + 1):
+    for end in range(1, request_line.index(b"/1.") + 3):
         assert conn.feed(buf, 0, end, 0.0) == 0
     with pytest.raises(Http1Spoken):
         conn.feed(buf, 0, len(buf), 0.0)
