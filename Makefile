@@ -65,7 +65,7 @@ check: lint  ## format, lint, types, layers and unit tests: under a minute
 
 # All tests with the modules as `make install` made them, then those of pure code once more with the same modules as plain
 # Python. Those on Kubernetes mostly wait for it, so they run beside the others.
-ON_KUBERNETES := tests/cluster $(addprefix tests/e2e/,failures inject injector install mesh)
+ON_KUBERNETES := tests/cluster $(addprefix tests/e2e/,check failures inject injector install mesh product)
 .PHONY: test
 test: tools lint  ## everything, as CI runs it
 	@bash tests/tools/build.sh >/dev/null || echo "the tests that use the Go tools are skipped (under CI they fail)" >&2
@@ -106,6 +106,11 @@ bench-scale: tools install  ## the control plane with 1,000 sidecars and 10,000 
 bench-injector: tools install  ## how long a review of the injector takes, and what it adds to a pod's creation
 	@bash tests/cluster/build.sh >/dev/null
 	$(BIN)/python -m benchmarks.injector $(ARGS)
+
+.PHONY: demo-kubernetes
+demo-kubernetes: tools install  ## docs/getting-started.md on a one-node Kubernetes that it starts and removes (root)
+	@bash tests/cluster/build.sh >/dev/null
+	@$(BIN)/python -m tests.e2e.product.tour
 
 .PHONY: cluster
 cluster: tools install  ## a real one-node Kubernetes that stays, as the tests use it (root; ten minutes to build, once)

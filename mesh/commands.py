@@ -18,6 +18,7 @@ from typer.core import CompletionItem, TyperCommand  # type: ignore[attr-defined
 from typer.exceptions import TyperException
 
 from mesh.build import HOT_PACKAGES, inspect_package
+from mesh.check.command import check
 from mesh.demo.command import demo
 from mesh.inject.command import inject, uninject
 from mesh.install.command import install, uninstall, upgrade
@@ -126,6 +127,7 @@ app.command()(uninject)
 app.command()(install)
 app.command()(upgrade)
 app.command()(uninstall)
+app.command()(check)
 
 
 @app.command()

@@ -6,12 +6,13 @@ import argparse
 import os
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
-from mesh.ports import Ports, read_ports
+from mesh.ports import MAX_PORT, Ports, read_ports
 
 _USAGE = """\
 mesh proxy --listen HOST:PORT --to HOST:PORT,... [option...]
        mesh proxy --listen HOST:PORT --control-plane HOST:PORT [option...]
-       mesh proxy --config FILE | --intercept [option...]"""
+       mesh proxy --config FILE [option...]
+       mesh proxy --intercept [--control-plane HOST:PORT] [--config FILE] [option...]"""
 OPAQUE_PORTS = "GOSSAMER_OPAQUE_PORTS"
 _EPILOG = """\
 examples:
@@ -85,7 +86,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a field of `settings` (docs/proxy-config.md), where there is no file; may be repeated",
+        help="a field of `settings` (docs/proxy-config.md); wins over a file of settings alone; may be repeated",
     )
     parser.add_argument(
         "--workers",
@@ -100,6 +101,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if rest:
         parser.error(explain_rest(parser, rest))
     check_sources(parser, arguments)
+    complete_interception(parser, arguments)
     if not 1 <= arguments.workers <= 64:
         parser.error("--workers is a number from 1 to 64")
     return arguments
@@ -143,12 +145,12 @@ def add_interception_arguments(parser: argparse.ArgumentParser) -> None:
         ("--inbound-port", INBOUND_PORT, "others'"),
     ):
         text = f"where {direction} connections are led to (default {port})"
-        group.add_argument(name, metavar="PORT", type=int, default=port, help=text)
+        group.add_argument(name, metavar="PORT", type=parse_port_number, action=Once, help=text)
     group.add_argument(
         "--opaque-ports",
         metavar="PORTS",
         type=parse_opaque_ports,
-        default=os.environ.get(OPAQUE_PORTS),
+        action=Once,
         help="ports of this pod at which others' connections are passed on as they are, such as 25,3000-3010; in place "
         f"of those where servers are known to speak first (default: the variable {OPAQUE_PORTS})",
     )
@@ -161,6 +163,31 @@ def parse_opaque_ports(text: str) -> Ports:
             f"write ports from 1 to 65535 and ranges such as 3000-3010, commas between, not {ports.wrong[0][:60]!a}"
         )
     return ports
+
+
+def parse_port_number(text: str) -> int:
+    number = int(text) if len(text) <= 5 and text.isascii() and text.isdecimal() else 0
+    if not 1 <= number <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"{text[:60]!a} is no port (a number from 1 to {MAX_PORT})")
+    return number
+
+
+def complete_interception(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """What was left out, which only counts where connections are led here."""
+    for name in ("outbound_port", "inbound_port", "opaque_ports"):
+        if getattr(arguments, name) is not None and not arguments.intercept:
+            parser.error(f"--{name.replace('_', '-')} needs --intercept, since only then are connections led here")
+    if arguments.outbound_port is None:
+        arguments.outbound_port = OUTBOUND_PORT
+    if arguments.inbound_port is None:
+        arguments.inbound_port = INBOUND_PORT
+    if arguments.outbound_port == arguments.inbound_port:
+        parser.error(f"--outbound-port and --inbound-port are both {arguments.inbound_port}; give each its own")
+    if arguments.intercept and arguments.opaque_ports is None and OPAQUE_PORTS in os.environ:
+        try:
+            arguments.opaque_ports = parse_opaque_ports(os.environ[OPAQUE_PORTS])
+        except argparse.ArgumentTypeError as problem:
+            parser.error(f"the variable {OPAQUE_PORTS}: {problem}")
 
 
 def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
@@ -181,9 +208,12 @@ def check_sources(parser: argparse.ArgumentParser, arguments: argparse.Namespace
             parser.error("--intercept serves whatever the pod calls: leave --to out")
         return
     if arguments.config and (arguments.listen or arguments.to or arguments.admin or arguments.set):
-        parser.error("--config stands alone: give listen, admin, endpoints and settings in the file")
+        parser.error(
+            "without --control-plane or --intercept, --config takes no --listen, --to, --admin or --set: "
+            "give them in the file"
+        )
     if not arguments.config and not (arguments.listen and arguments.to):
         parser.error(
             "give --config FILE, or --listen HOST:PORT and --to HOST:PORT,..., "
-            "or --listen HOST:PORT and --control-plane HOST:PORT"
+            "or --listen HOST:PORT and --control-plane HOST:PORT, or in a pod --intercept"
         )

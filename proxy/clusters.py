@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MAX_ENDPOINTS = 1_000
 # A connection beyond the first that a burst needed is closed after this long without a stream.
 _SURPLUS_S = 60.0
+# What nobody knows to speak HTTP/2, and does not answer to it, is dialled no longer than this after the last request.
+_FUTILE_S = 5.0
 
 
 class Clusters:
@@ -81,10 +83,14 @@ class Clusters:
             return False
         self._want_names(wish)
         self.wishes[wish.name] = wish
-        if wish.protocol == model.HTTP2 or (self.ahead and not wish.protocol):
+        if self._is_known_for_http2(wish):
             self.begin(wish, now)
         self._fill_all(wish.name, now)
         return True
+
+    def _is_known_for_http2(self, wish: model.Cluster) -> bool:
+        """What is held is what somebody called: it may be any server on earth."""
+        return wish.protocol == model.HTTP2 or (self.ahead and not wish.protocol and wish.name not in self.users)
 
     def drop(self, name: str, now: float) -> list[Cluster]:
         """End a cluster. Who waits in its forms may be served elsewhere, once the routes are what they should be."""
@@ -253,6 +259,24 @@ class Clusters:
 
     def _forms(self) -> tuple[Mapping[str, Cluster | OpaqueCluster], ...]:
         return self.by_name, self.http1_by_name, self.opaque_by_name
+
+    def end_futile(self, now: float) -> list[Cluster]:
+        """Dial no more what does not answer to HTTP/2, and is asked for no more; the next request begins anew.
+
+        What is gone must be forgotten wherever it was decided for.
+        """
+        futile = [name for name, form in self.by_name.items() if self._is_futile(name, form, now)]
+        gone = [self.by_name.pop(name) for name in futile]
+        for cluster in gone:
+            self._replace(cluster, [], now)
+        return gone
+
+    def _is_futile(self, name: str, form: Cluster, now: float) -> bool:
+        if form.deserted_since_s < 0 or form.waiting or not form.balancer.endpoints:
+            return False
+        wish = self.wishes.get(name)
+        is_known = wish is None or self._is_known_for_http2(wish)
+        return not is_known and now - max(form.asked_s, form.deserted_since_s) > _FUTILE_S
 
     def retire_surplus(self, now: float) -> None:
         """Close what a burst needed and nobody has used for a while; one connection to each endpoint stays."""

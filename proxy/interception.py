@@ -41,18 +41,30 @@ from proxy.route.hints import UNKNOWN, Expectation, Hints
 _NOWHERE: Address = ("", 0)
 # A destination that nobody has had a connection for in so long is forgotten.
 _UNUSED_S = 60.0
+# Whoever calls one port after the other makes a scope with each. Beyond these, connections are passed on as they are.
+MAX_SCOPES = 1_000
+# Where all were in use it takes so long until they are looked at again.
+_LOOK_AGAIN_S = 1.0
+# What has been accepted when the end comes has so long to say its first word.
+_SETTLE_S = 1.5
+_DRAIN_TICK_S = 0.02
+_LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Scope:
-    """One original destination. HTTP/1 heads are remembered with what was decided for them, so here too."""
+    """One original destination. HTTP/1 heads are remembered with what was decided for them, so here too.
 
-    __slots__ = ("http1", "http2", "memo", "used_s")
+    `coming` are connections on their way to who serves them.
+    """
+
+    __slots__ = ("coming", "http1", "http2", "memo", "used_s")
 
     def __init__(self, http2: Relay, http1: Relay, memo: HeadMemo, now: float) -> None:
         self.http2 = http2
         self.http1 = http1
         self.memo = memo
         self.used_s = now
+        self.coming = 0
 
 
 class Interception:
@@ -90,6 +102,7 @@ class Interception:
         self.counts = counts
         self.own_ports = own_ports
         self.scopes: dict[Address, Scope] = {}
+        self.full_until_s = 0.0
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.hints = hints = Hints()
@@ -116,16 +129,20 @@ class Interception:
         listener.room.join(self.opaque)
         listener.room.join(self.detector)
 
-    def _is_own(self, address: Address) -> bool:
-        """To connect there would bring the connection back to us."""
-        return address[1] in self.own_ports and address[0] in ("127.0.0.1", "::1")
+    def _is_own(self, address: Address, caller: str = "") -> bool:
+        """Whether it is a port of this proxy: it would come back, or be asked in our name what only we may ask.
+
+        Inbound, all that is led here was going to this pod. Outbound, `caller` is an address of this pod.
+        """
+        host, port = address
+        return port in self.own_ports and (self.direction == "inbound" or host in (*_LOOPBACK, caller))
 
     # ---- a connection's way to who serves it
 
     def _arrived(self, sock: socket.socket, original: Address | None) -> None:
-        """One that was led to nobody but us has no way on: it would come back, and again."""
+        """One that was going to nobody but us has no way on: it would come back, and again."""
         where = original or self.here
-        if where is None:
+        if where is None or (original is not None and self._is_own(original, read_caller(sock))):
             # Who speaks HTTP says so at once: nobody else is waited for.
             self.hints.learn(_NOWHERE, monotonic())
             self.detector.arrive(sock, _NOWHERE)
@@ -145,17 +162,21 @@ class Interception:
                 return
             way = self.policy.way(original)
             way.hello = decision.hello
-            self.opaque.begin(sock, way, original, decision.is_silent)
+            self.opaque.begin(sock, way, original, decision.is_silent, decision.reason == "bytes")
             return
         scope = self._scope(original)
+        if scope is None:
+            self.opaque.begin(sock, self.policy.way(original), original, has_spoken=True)
+            return
         make: Any = partial(self.listener.make_adapter, scope.http2)
         if decision.kind == HTTP1:
             make = partial(self.http1.listener.make_adapter, scope.http1, scope.memo)
-        task = self.loop.create_task(self._hand_over(sock, make))
+        scope.coming += 1
+        task = self.loop.create_task(self._hand_over(sock, scope, make))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _hand_over(self, sock: socket.socket, make: Any) -> None:
+    async def _hand_over(self, sock: socket.socket, scope: Scope, make: Any) -> None:
         try:
             await self.loop.connect_accepted_socket(make, sock)
         except OSError:
@@ -163,6 +184,8 @@ class Interception:
         except Exception as bug:
             log_bug("a connection was ended by a bug in the proxy", bug)
             sock.close()
+        finally:
+            scope.coming -= 1
 
     def _reclaimed(self, sock: socket.socket, original: Address | None, kind: int) -> None:
         """It was taken for raw TCP, since its client was silent for long; it was HTTP after all."""
@@ -170,14 +193,47 @@ class Interception:
 
     # ---- scopes
 
-    def _scope(self, original: Address) -> Scope:
+    def _scope(self, original: Address) -> Scope | None:
+        """None where there are too many in use."""
         scope = self.scopes.get(original)
-        if scope is None:
-            http2 = Relay(self._router(original, self.clusters.http2), random.random, self.tally)
-            http1 = Relay(self._router(original, self.clusters.http1), random.random, self.tally)
-            http2.flushes, http1.flushes = self.listener.relay.flushes, self.http1.relay.flushes
-            scope = self.scopes[original] = Scope(http2, http1, HeadMemo(self.limits), monotonic())
+        if scope is not None:
+            return scope
+        now = monotonic()
+        if len(self.scopes) >= MAX_SCOPES and not self._make_place(now):
+            return None
+        http2 = share_clock(
+            Relay(self._router(original, self.clusters.http2), random.random, self.tally), self.listener
+        )
+        http1 = share_clock(Relay(self._router(original, self.clusters.http1), random.random, self.tally), self.http1)
+        scope = self.scopes[original] = Scope(http2, http1, HeadMemo(self.limits), now)
         return scope
+
+    def _make_place(self, now: float) -> bool:
+        """Forget, of the scopes that nobody uses, the half that is oldest; False where there are none."""
+        if now < self.full_until_s:
+            return False
+        unused = sorted(self._find_unused(now), key=lambda original: self.scopes[original].used_s)
+        for original in unused[: (len(unused) + 1) // 2]:
+            self._forget(original, now)
+        if not unused:
+            self.full_until_s = now + _LOOK_AGAIN_S
+        return bool(unused)
+
+    def _find_unused(self, now: float) -> list[Address]:
+        adapters: list[Any] = [*self.listener.adapters, *self.http1.listener.adapters]
+        used = {id(adapter.conn.relay) for adapter in adapters}
+        unused = []
+        for original, scope in self.scopes.items():
+            if scope.coming or id(scope.http2) in used or id(scope.http1) in used:
+                scope.used_s = now
+            else:
+                unused.append(original)
+        return unused
+
+    def _forget(self, original: Address, now: float) -> None:
+        del self.scopes[original]
+        for form in self.policy.release(original):
+            form.serve(now)
 
     def _router(
         self, original: Address, form: Callable[[str, float], Cluster]
@@ -221,34 +277,48 @@ class Interception:
 
     def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
-        for scope in self.scopes.values():
-            scope.http2.sweep(now)
-            scope.http1.sweep(now)
         self.detector.sweep(now)
         self.opaque.sweep(now)
 
     def sweep(self, now: float) -> None:
         """Every second or so: forget the destinations that nobody uses."""
-        adapters: list[Any] = [*self.listener.adapters, *self.http1.listener.adapters]
-        used = {id(adapter.conn.relay) for adapter in adapters}
-        for original, scope in list(self.scopes.items()):
-            if id(scope.http2) in used or id(scope.http1) in used:
-                scope.used_s = now
-            elif now - scope.used_s > _UNUSED_S:
-                del self.scopes[original]
-                for form in self.policy.release(original):
-                    form.serve(now)
+        for original in self._find_unused(now):
+            if now - self.scopes[original].used_s > _UNUSED_S:
+                self._forget(original, now)
 
     def count(self) -> int:
         return len(self.detector) + len(self.opaque.connections)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Listen no more, and wait for connections to end; those of HTTP are their listeners'."""
+        """Listen no more, have all that was accepted served, and wait for raw connections to end.
+
+        Those of HTTP are their listeners'.
+        """
+        deadline_s = monotonic() + timeout_s
         await self.acceptor.close()
-        ended = await self.opaque.drain(timeout_s)
+        settled_s = min(deadline_s, monotonic() + _SETTLE_S)
+        while (self.tasks or len(self.detector)) and monotonic() < settled_s:  # noqa: ASYNC110 - time is what counts
+            await asyncio.sleep(_DRAIN_TICK_S)
         self.detector.close()
+        ended = await self.opaque.drain(max(0.0, deadline_s - monotonic()))
+        if self.tasks:
+            await asyncio.wait(self.tasks)
         return ended
 
     def close(self) -> None:
         """End everything at once."""
         self.opaque.close()
+
+
+def share_clock(relay: Relay, side: Listener | Http1) -> Relay:
+    """Have a relay's deadlines, and what it has to send, seen to with those of its side: there may be many relays."""
+    ours = side.relay
+    relay.flushes, relay.deadlines = ours.flushes, ours.deadlines
+    return relay
+
+
+def read_caller(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return ""  # it is gone again

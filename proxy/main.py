@@ -127,7 +127,7 @@ class Proxy:
         from proxy.metrics.connections import ConnectionCounts
         from proxy.route.hints import OPAQUE_PORTS
 
-        ports = frozenset((self.arguments.outbound_port, self.arguments.inbound_port))
+        ports = own_ports(self.arguments, self.config)
         counts = ConnectionCounts(self.registry)
         self.outbound.intercept(ports, counts)
         opaque_ports = self.arguments.opaque_ports
@@ -280,6 +280,14 @@ class Proxy:
             if now != before and now is not None:
                 self.changed.set()
             before = now
+
+
+def own_ports(arguments: argparse.Namespace, config: ProxyConfig) -> frozenset[int]:
+    """Where this proxy, with all its workers, listens in a pod."""
+    ports = {arguments.outbound_port, arguments.inbound_port}
+    if config.admin is not None and config.admin.port:
+        ports.update(range(config.admin.port, config.admin.port + arguments.workers))
+    return frozenset(ports)
 
 
 def is_raw(config: ProxyConfig) -> bool:

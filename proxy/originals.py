@@ -41,18 +41,24 @@ class Policy(Protocol):
 
 
 class Direct:
-    """Everything goes where it was going: the inbound direction, and an outbound one that has no control plane."""
+    """Everything goes where it was going: the inbound direction, and an outbound one that has no control plane.
 
-    def __init__(self, clusters: Clusters, opaque_ports: Container[int] = OPAQUE_PORTS) -> None:
+    What goes out may go to an HTTP proxy that the application is set up for: `passes_proxies`.
+    """
+
+    def __init__(
+        self, clusters: Clusters, opaque_ports: Container[int] = OPAQUE_PORTS, passes_proxies: bool = False
+    ) -> None:
         self.clusters = clusters
         self.opaque_ports = opaque_ports
+        self.passes_proxies = passes_proxies
         self.held: set[str] = set()
 
     def prepare(self, original: Address, then: Callable[[], None]) -> None:
         then()
 
     def expect(self, original: Address) -> Expectation:
-        return expect_port(original[1], self.opaque_ports)
+        return expect_port(original[1], self.opaque_ports)._replace(passes_proxies=self.passes_proxies)
 
     def route(self, original: Address, authority: bytes, path: bytes) -> tuple[str, float]:
         name = model.join_host_port(*original)

@@ -177,7 +177,7 @@ class Outbound:
         """Serve what the pod's application sends to wherever it sends it."""
         from proxy.originals import Direct
 
-        direct = Direct(self.clusters)
+        direct = Direct(self.clusters, passes_proxies=True)
         policy: Policy = direct
         if self.destinations is not None:
             from proxy.services import Services

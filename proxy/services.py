@@ -41,7 +41,9 @@ class Services:
 
     def expect(self, original: Address) -> Expectation:
         known = self._known(original)
-        protocols = {wish.protocol for wish in known.value.clusters} if known is not None else set()
+        if known is None:
+            return self.direct.expect(original)
+        protocols = {wish.protocol for wish in known.value.clusters}
         if protocols == {model.OPAQUE}:
             return Expectation(OPAQUE)
         if protocols and protocols <= {model.HTTP1, model.HTTP2}:

@@ -197,6 +197,8 @@ class Traffic:
         """Every second or so: timeouts of connections."""
         self.listener.sweep(now)
         self.clusters.retire_surplus(now)
+        if self.clusters.end_futile(now):
+            self.forget_decisions()
         for side in self._sides():
             side.sweep(now)
 
@@ -208,6 +210,14 @@ class Traffic:
 
     async def drain(self, timeout_s: float) -> bool:
         """Tell all clients that this is the end, and wait for them to go; True where all went within `timeout_s`."""
+        deadline_s = monotonic() + timeout_s
+        has_ended = await self._drain_sides(timeout_s)
+        # Who was accepted before the doors were shut may have come to his side when that had nobody any more.
+        while has_ended and self.count():
+            has_ended = await self._drain_sides(deadline_s - monotonic())
+        return has_ended
+
+    async def _drain_sides(self, timeout_s: float) -> bool:
         async with asyncio.TaskGroup() as group:
             parts = [group.create_task(self.listener.drain(timeout_s))]
             parts += [group.create_task(side.drain(timeout_s)) for side in self._sides()]

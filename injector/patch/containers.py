@@ -6,8 +6,9 @@ container needs two capabilities more, and root, to write iptables' rules.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from injector.patch.ending import End, make_end, share_out
 from injector.patch.fields import Fields
 from injector.patch.wishes import OPAQUE_PORTS, Wishes
 from mesh.contract import (
@@ -24,7 +25,6 @@ RUN_VOLUME, IDENTITY_VOLUME = "gossamer-run", "gossamer-identity"
 _RUN = "/run/gossamer"
 _IDENTITY = "/var/run/secrets/gossamer"
 _TOKEN_S = 86_400
-_DRAIN_DELAY_S = 5  # the sidecar's own default
 # Where the node's zone is, since Kubernetes 1.35 (KEP-4742); empty before, and then the sidecar does without.
 _ZONE = "metadata.labels['topology.kubernetes.io/zone']"
 _PLACES = {
@@ -35,13 +35,6 @@ _PLACES = {
     "GOSSAMER_ZONE": _ZONE,
 }
 PROBES = "GOSSAMER_PROBES"
-
-
-class End(NamedTuple):
-    """How the pod ends: the time that it has then, and whether its containers end by themselves, as a job's do."""
-
-    grace_s: int = 30
-    by_itself: bool = False
 
 
 def make_init_container(wishes: Wishes) -> Fields:
@@ -92,9 +85,6 @@ def make_proxy_container(wishes: Wishes, control_plane: str, end: End, probes: s
     }
     if wishes.native_sidecar:
         container["restartPolicy"] = "Always"
-    if wishes.proxy_await:
-        ready = {"httpGet": {"path": "/ready", "port": ADMIN_PORT}}
-        container["startupProbe"] = {**ready, "periodSeconds": 1, "failureThreshold": 120}
     if hooks := make_hooks(wishes):
         container["lifecycle"] = hooks
     return container
@@ -107,9 +97,11 @@ def proxy_arguments(wishes: Wishes, control_plane: str) -> list[str]:
 
 
 def make_hooks(wishes: Wishes) -> Fields:
-    """Without interception nobody calls in by the sidecar. A plain container has no order but that of its hooks."""
+    """What follows starts when postStart has ended: a second earlier than with a startupProbe, on whose success the
+    kubelet acts only after its next look at the container. Without interception nobody calls in by the sidecar.
+    """
     hooks = {}
-    if wishes.proxy_await and not wishes.native_sidecar:
+    if wishes.proxy_await:
         hooks["postStart"] = {"exec": {"command": ["mesh", "proxy", "await"]}}
     if wishes.intercepts:
         hooks["preStop"] = {"exec": {"command": ["mesh", "proxy", "drain"]}}
@@ -121,32 +113,12 @@ def make_environment(wishes: Wishes, end: End, probes: str) -> list[Fields]:
         {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
         for name, path in _PLACES.items()
     ]
-    said = {**make_end(wishes, end), PROBES: probes}
+    said = {**make_end(share_out(wishes, end)), PROBES: probes}
     found += [{"name": name, "value": value} for name, value in said.items() if value]
     if wishes.intercepts and wishes.opaque_ports != OPAQUE_PORTS:
         # The API drops a value that is empty, which here says that there are none.
         found.append({"name": "GOSSAMER_OPAQUE_PORTS"} | ({"value": ports} if (ports := wishes.opaque_ports) else {}))
     return found
-
-
-def make_end(wishes: Wishes, end: End) -> dict[str, str]:
-    """How the pod's grace period is shared out (docs/operations.md). Empty where the sidecar's defaults do.
-
-    A native sidecar outlives the application. A plain one gets SIGTERM together with it, after the delay: it needs a
-    grace for as long as the application may take, and some time to drain after that. A pod that ends by itself is a
-    job, which nobody calls: it is not to wait until its removal has spread.
-    """
-    delay_s = 0 if end.by_itself else min(_DRAIN_DELAY_S, end.grace_s // 3)
-    drain_s = max(1, end.grace_s // 6)
-    plain = not wishes.native_sidecar
-    delay = wishes.drain_delay or ("" if delay_s == _DRAIN_DELAY_S else f"{delay_s}s")
-    return {
-        "GOSSAMER_DRAIN_DELAY": delay,
-        "GOSSAMER_DRAIN_TIMEOUT": wishes.drain_timeout or (f"{drain_s}s" if plain else ""),
-        "GOSSAMER_SHUTDOWN_GRACE": (wishes.shutdown_grace or f"{max(0, end.grace_s - delay_s - drain_s - 1)}s")
-        if plain
-        else "",
-    }
 
 
 def make_resources(wishes: Wishes) -> Fields:

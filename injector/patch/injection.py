@@ -10,7 +10,8 @@ containers which another webhook has added since are led to the sidecar too.
 
 from __future__ import annotations
 
-from injector.patch.containers import PROBES, End, make_init_container, make_proxy_container, make_volumes
+from injector.patch.containers import PROBES, make_init_container, make_proxy_container, make_volumes
+from injector.patch.ending import read_end
 from injector.patch.fields import Fields, Refusal, change_member, read_fields, read_items, read_texts
 from injector.patch.outcome import Outcome, Verdict
 from injector.patch.place import Place
@@ -70,15 +71,6 @@ def _add(pod: Fields, wishes: Wishes, settings: Settings, rewriting: Rewriting) 
         after = annotate(after, DEFAULT_CONTAINER, str(spec["containers"][0].get("name")))
         record = Record(VERSION, rewriting.originals, named_default=True)
     return keep(pod, after, record)
-
-
-def read_end(spec: Fields) -> End:
-    grace_s = spec.get("terminationGracePeriodSeconds")
-    if grace_s is None:
-        grace_s = End().grace_s
-    if isinstance(grace_s, bool) or not isinstance(grace_s, int) or grace_s < 0:
-        raise Refusal("spec.terminationGracePeriodSeconds must be a number of seconds")
-    return End(grace_s, spec.get("restartPolicy") in ("OnFailure", "Never"))
 
 
 def rewrite_probes(spec: Fields, rewriting: Rewriting) -> Fields:

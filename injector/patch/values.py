@@ -80,6 +80,12 @@ def parse_duration(text: str) -> str:
     return text
 
 
+def read_duration_s(text: str) -> float:
+    """What `parse_duration` has let through."""
+    found = _DURATION.fullmatch(text)
+    return float(Decimal(found[1]) * _UNITS[found[2]]) if found else 0.0
+
+
 def parse_quantity(text: str) -> str:
     if read_quantity(text) <= 0:
         raise ValueError(text)

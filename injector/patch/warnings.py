@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from injector.patch.ending import explain_end, read_end
 from injector.patch.fields import Fields, read_fields, read_texts
 from injector.patch.place import Place
 from injector.patch.settings import Settings
@@ -31,3 +32,5 @@ def find_warnings(pod: Fields, place: Place, wishes: Wishes, settings: Settings)
         )
     if spec.get("dnsPolicy") == "Default":
         yield f"dnsPolicy Default does not know the cluster's names, and so not {settings.control_plane}"
+    if problem := explain_end(wishes, read_end(spec)):
+        yield problem

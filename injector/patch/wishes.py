@@ -92,7 +92,12 @@ OPTIONS: dict[str, Option] = {
     "drain-delay": Option(
         parse_duration, "", _TIME, "how long the pod is served on when it ends, while its removal spreads (5s)"
     ),
-    "drain-timeout": Option(parse_duration, "", _TIME, "how long open requests may go on after that (30s)"),
+    "drain-timeout": Option(
+        parse_duration,
+        "",
+        _TIME,
+        "how long open requests may go on after that (30s, or what is left of the pod's grace period)",
+    ),
     "shutdown-grace": Option(
         parse_duration, "", _TIME, "plain container: how long to serve on after SIGTERM (by the pod's grace period)"
     ),

@@ -23,16 +23,24 @@ def demo(
     kill_pod: Annotated[
         bool, typer.Option("--kill-pod", help="Kill a replica halfway through the second mode.")
     ] = False,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Show it in kubectl's current cluster, which has the mesh.")
+    ] = False,
 ) -> None:
-    """Show on this machine, without Kubernetes, what the mesh does for gRPC: first without it, then with it."""
+    """Show what the mesh does for gRPC, first without it, then with it: on this machine, or on Kubernetes."""
     problem = find_problem(duration, rate)
+    if kubernetes and kill_pod:
+        problem = "--kill-pod is for the demo on this machine; leave it or --kubernetes out"
     if problem:
         _fail(problem, EXIT_USAGE)
-    if find_spec("grpc") is None:
+    if not kubernetes and find_spec("grpc") is None:
         _fail("the demo's services need grpcio: install gossamer-mesh[demo]", EXIT_FAILED)
-    from mesh.demo.session import run  # here, as it brings asyncio and more to every start of `mesh`
+    from mesh.demo import story  # here, as these bring asyncio and more to every start of `mesh`
+    from mesh.demo.kubernetes import story as kubernetes_story
+    from mesh.demo.session import run
 
-    raise typer.Exit(run(duration, rate, kill_pod=kill_pod, as_json=as_json))
+    tell = kubernetes_story.tell if kubernetes else story.tell
+    raise typer.Exit(run(story.Plan(duration, rate, kill_pod), tell, as_json=as_json))
 
 
 def find_problem(duration: float, rate: float) -> str | None:

@@ -26,10 +26,10 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 class Replica:
     """The handlers of one pod; all of its methods take the same time, as its one slowness is the pod's."""
 
-    def __init__(self, service: Service, pod: str) -> None:
+    def __init__(self, service: Service, pod: str, delay_s: float) -> None:
         self._service = service
         self._pod = pod
-        self._delay_s = SLOW_BY_S if pod == SLOW_POD else 0.0
+        self._delay_s = delay_s
         self._rng = random.Random(pod)
         self._votes: Counter[str] = Counter()
 
@@ -71,7 +71,8 @@ class Replica:
 
 async def serve(service: Service, pod: str) -> None:
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    handler = grpc.method_handlers_generic_handler(service.grpc_name, Replica(service, pod).handlers())
+    delay_s = SLOW_BY_S if pod == SLOW_POD else 0.0
+    handler = grpc.method_handlers_generic_handler(service.grpc_name, Replica(service, pod, delay_s).handlers())
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -66,8 +66,9 @@ class PlainScreen:
             self.note("  " + "  ".join(f"{row.pod} {row.rate:.0f}/s" for row in rows))
 
     def end(self, rows: Sequence[PodFigures]) -> None:
+        width = max(10, *(len(row.pod) + 1 for row in rows))
         for line in (COLUMNS, *map(cells, rows)):
-            self.note(f"  {line[0]:<10}" + "".join(f"{cell:>11}" for cell in line[1:]))
+            self.note(f"  {line[0]:<{width}}" + "".join(f"{cell:>11}" for cell in line[1:]))
 
     def close(self) -> None:
         self._stream.flush()

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 
 from mesh.demo.process import DemoError
 from mesh.demo.screen import PlainScreen, Screen, open_screen
-from mesh.demo.story import Plan, Story, tell
+from mesh.demo.story import Plan, Story
 from mesh.demo.summary import to_json, to_text
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,10 +24,14 @@ EXIT_FAILED = 1
 EXIT_SIGNAL = 128  # plus the signal's number, as a shell reports it
 
 
-def run(duration_s: float, rate: float, *, kill_pod: bool, as_json: bool) -> int:
+Tell = Callable[[Plan, Screen], Coroutine[None, None, Story]]
+
+
+def run(plan: Plan, tell: Tell, *, as_json: bool) -> int:
+    """`tell` is the story of this machine or that of a cluster."""
     try:
         screen = PlainScreen(sys.stderr) if as_json else open_screen(sys.stdout)
-        ending = asyncio.run(_tell(Plan(duration_s, rate, kill_pod), screen))
+        ending = asyncio.run(_tell(tell(plan, screen)))
         if isinstance(ending, signal.Signals):
             for number in STOPPING:  # it is ending: a second Ctrl-C would only spoil the exit code
                 signal.signal(number, signal.SIG_IGN)
@@ -42,9 +47,9 @@ def run(duration_s: float, rate: float, *, kill_pod: bool, as_json: bool) -> int
     return 0
 
 
-async def _tell(plan: Plan, screen: Screen) -> Story | signal.Signals:
+async def _tell(story: Coroutine[None, None, Story]) -> Story | signal.Signals:
     """The story, or the signal that cut it short."""
-    task = asyncio.ensure_future(tell(plan, screen))
+    task = asyncio.ensure_future(story)
     received: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:

@@ -46,20 +46,30 @@ def read_documents(source: Source) -> list[Document]:
     name, text = source
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return [Document(text, json.loads(text), True)]
+            value = json.loads(text)
         except (ValueError, RecursionError):
             pass  # YAML in flow style looks alike
+        else:
+            return [Document(text, expect_object(name, value, 0), True)]
     lines = 0
     documents = []
     try:
         for part in split(text):
-            documents.append(Document(part, load(part)))
+            documents.append(Document(part, expect_object(name, load(part), lines)))
             lines += part.count("\n")
     except yaml.YAMLError as error:
         raise Unusable(explain(name, text, error, lines)) from None
     except (RecursionError, ValueError):
         raise Unusable(f"{name} is no manifest: it is nested too deep, or has a number that is none") from None
     return documents
+
+
+def expect_object(name: str, value: Any, lines: int) -> Any:
+    """A manifest is an object; a document without anything is none, and no fault."""
+    if value is None or isinstance(value, dict):
+        return value
+    kind = "a list" if isinstance(value, list) else f"only {str(value)[:40]!r}"
+    raise Unusable(f"{name} is no manifest: the document from line {lines + 1} on is {kind}, and no object")
 
 
 def explain(name: str, text: str, error: yaml.YAMLError, lines: int) -> str:

@@ -9,7 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, cast
 
+from proxy.admin.guests import ANSWERED, ASKING, SILENT, Guests
 from proxy.admin.http import Answer, Refusal, Request, parse_head
+from proxy.admin.pace import Pace
+from proxy.admin.sharing import TooSlow
 from proxy.net.log import log_bug
 
 MAX_HEAD_BYTES = 8192
@@ -21,9 +24,8 @@ CLOSE_TIMEOUT_S = 5.0  # for the peer to close after the answer
 class Pages(Protocol):
     """Who admits connections and answers their requests."""
 
-    def admit(self, connection: AdminConnection) -> None: ...
-
-    def forget(self, connection: AdminConnection) -> None: ...
+    guests: Guests[AdminConnection]
+    pace: Pace
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """One that takes its time has a deadline of its own."""
@@ -63,20 +65,13 @@ class AdminConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._pages.admit(self)
+        self._pages.guests.admit(self, asyncio.get_running_loop().time())
         self._set_timer(HEAD_TIMEOUT_S, self._time_out)
-
-    @property
-    def worth(self) -> int:
-        """What would be lost with it: nothing asked yet, all sent, an answer under way."""
-        if not self._asked:
-            return 0
-        return 1 if self._finished else 2
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._answer = None
-        self._pages.forget(self)
+        self._pages.guests.forget(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._waiting is not None:
@@ -119,8 +114,13 @@ class AdminConnection(asyncio.Protocol):
         elif end >= 0:
             self._respond(bytes(self._head[:end]))
 
+    def _ask(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self._pages.guests.move(self, SILENT, ASKING)
+
     def _respond(self, head: bytes) -> None:
-        self._asked = True
+        self._ask()
         chunked, with_body = False, True
         try:
             request = parse_head(head)
@@ -157,7 +157,7 @@ class AdminConnection(asyncio.Protocol):
     def _begin(self, answer: Answer, chunked: bool, with_body: bool) -> None:
         if self._transport is None:
             return
-        self._asked = True
+        self._ask()
         self._head.clear()
         if not with_body:
             answer.body = iter(())
@@ -172,21 +172,36 @@ class AdminConnection(asyncio.Protocol):
         self._scheduled = False
         if self._transport is None or self._transport.is_closing() or self._answer is None or self._paused:
             return
-        piece = next(self._answer.body, None)
+        try:
+            piece = next(self._answer.body, None)
+        except Exception as reason:
+            if not isinstance(reason, TooSlow):
+                log_bug("a page of the admin port", reason)
+            self.abort()
+            return
         if piece is None:
             self._finish(self._transport)
             return
         if piece:
             self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
-        self._schedule()
+        self._schedule(len(piece))
 
-    def _schedule(self) -> None:
-        if not self._scheduled and not self._finished:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._send_next)
+    def _schedule(self, size: int) -> None:
+        """So much was sent: let others have their turn."""
+        if self._scheduled or self._finished:
+            return
+        self._scheduled = True
+        loop = asyncio.get_running_loop()
+        delay_s = self._pages.pace.take(size, loop.time())
+        if delay_s:
+            loop.call_later(delay_s, self._send_next)
+        else:
+            loop.call_soon(self._send_next)
 
     def _finish(self, transport: asyncio.Transport) -> None:
         self._finished = True
+        self._answer = None  # others may still hold what it was read from
+        self._pages.guests.move(self, ASKING, ANSWERED)
         if self._chunked:
             transport.write(b"0\r\n\r\n")
         if self._peer_ended:
@@ -200,7 +215,7 @@ class AdminConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._schedule()
+        self._schedule(0)
 
 
 def is_own_host(peer: str, local: str) -> bool:

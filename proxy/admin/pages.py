@@ -13,7 +13,10 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from proxy.admin.connection import AdminConnection
+from proxy.admin.guests import Guests
 from proxy.admin.http import JSON, Answer, Refusal, Request
+from proxy.admin.pace import Pace
+from proxy.admin.sharing import Page
 from proxy.config.values import ValueProblem, is_ipv4, is_ipv6, parse_address
 from proxy.errors import ListenError
 from proxy.route.model import Address
@@ -21,7 +24,8 @@ from proxy.route.model import Address
 if TYPE_CHECKING:
     from proxy.admin.health import ApplicationHealth
 
-MAX_CONNECTIONS = 64
+# A storm of connects must not make the kernel drop those of a probe, which has a second.
+BACKLOG = 1024
 STOP_TIMEOUT_S = 1.0
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _PRIVATE = ("/drain", "/shutdown", "/config")
@@ -44,21 +48,20 @@ class Admin:
         `drain` returns what has been done once those who call this pod have been told to go elsewhere.
         """
         self._ready = ready
-        self._metrics = metrics
-        self._config = config
+        self._metrics = Page(metrics)
+        self._config = Page(lambda: write_config(config))
         self._shutdown = shutdown
         self._drain = drain
         self._health = health
-        self._connections: dict[AdminConnection, None] = {}  # the oldest first
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.guests: Guests[AdminConnection] = Guests()
+        self.pace = Pace()
         self._server: asyncio.Server | None = None
         self._pages: dict[str, tuple[str, Callable[[], Answer | Awaitable[Answer]]]] = {
             "/": ("GET", self._answer_index),
             "/live": ("GET", lambda: Answer(200, "live\n")),
             "/ready": ("GET", self._answer_ready),
-            "/metrics": ("GET", lambda: Answer(200, self._metrics(), METRICS)),
-            "/config": ("GET", lambda: Answer(200, encode_json(self._config()), JSON)),
+            "/metrics": ("GET", lambda: Answer(200, self._metrics.read(), METRICS)),
+            "/config": ("GET", lambda: Answer(200, self._config.read(), JSON)),
             "/drain": ("POST", self._answer_drain),
             "/shutdown": ("POST", self._answer_shutdown),
         }
@@ -67,7 +70,9 @@ class Admin:
         """Listen; return the address, which has a port where it was 0."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: AdminConnection(self), address.host, address.port)
+            self._server = await loop.create_server(
+                lambda: AdminConnection(self), address.host, address.port, backlog=BACKLOG
+            )
         except OSError as error:
             raise ListenError(f"the admin address {address}", error) from None
         host, port = self._server.sockets[0].getsockname()[:2]
@@ -80,29 +85,15 @@ class Admin:
         self._server.close()
         if self._health is not None:
             self._health.stop()
-        for connection in list(self._connections):
+        for connection in self.guests.all():
             connection.end()
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._idle.wait()
+                await self.guests.is_empty.wait()
         except TimeoutError:
-            for connection in list(self._connections):
+            for connection in self.guests.all():
                 connection.abort()
         await self._server.wait_closed()
-
-    def admit(self, connection: AdminConnection) -> None:
-        """Take a new connection in. Where there are too many another goes: silent ones must not lock out probes."""
-        if len(self._connections) >= MAX_CONNECTIONS:
-            victim = min(self._connections, key=lambda other: other.worth)  # the oldest of equals
-            self.forget(victim)
-            victim.abort()
-        self._connections[connection] = None
-        self._idle.clear()
-
-    def forget(self, connection: AdminConnection) -> None:
-        self._connections.pop(connection, None)
-        if not self._connections:
-            self._idle.set()
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer a request, HEAD as GET."""
@@ -159,6 +150,10 @@ def is_local_host(host: str) -> bool:
     except ValueProblem:
         return False
     return is_ipv4(name) or is_ipv6(name) or name == "localhost"
+
+
+def write_config(config: Callable[[], object]) -> Iterator[bytes]:
+    yield encode_json(config()).encode()
 
 
 def encode_json(value: Any) -> str:

@@ -81,6 +81,15 @@ def _detect_request_line(data: bytes) -> Verdict:
     return _detect_version(version, len(line))
 
 
+def is_for_proxy(data: bytes) -> bool:
+    """Whether a request line, as far as it was needed to know it for HTTP/1, is for a proxy that the client knows of.
+
+    CONNECT, and the absolute form in any scheme (RFC 9112, section 3.2): all but a path and `*`.
+    """
+    method, _, target = data[:_MAX_LINE_BYTES].partition(b" ")
+    return method == b"CONNECT" or target[:1] not in (b"/", b"*")
+
+
 def _detect_version(version: bytes, size: int) -> Verdict:
     """`version` is all after the target, at the end of `size` bytes."""
     if version[: len(_VERSION)] == _VERSION and version[len(_VERSION) : len(_VERSION) + 1].isdigit():

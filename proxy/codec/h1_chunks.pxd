@@ -2,6 +2,7 @@ cimport cython
 
 from proxy.codec.buffer cimport cut
 from proxy.codec.h1_fields cimport is_legal, read_trailers
+from proxy.codec.h1_head cimport Beginning, begin_trailers, find_end
 
 cdef int _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE, _FREE_BYTES
 
@@ -11,6 +12,8 @@ cdef class ChunkReader:
     cdef public long long left, excess_bytes
     cdef public Py_ssize_t max_bytes, max_fields
     cdef public bytes trailers
+    cdef public bint of_response
+    cdef public Beginning beginning
 
     cpdef begin(self)
     @cython.locals(before=Py_ssize_t)
@@ -20,7 +23,7 @@ cdef class ChunkReader:
     cdef Py_ssize_t _read_size(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     @cython.locals(p=cython.p_uchar)
     cdef Py_ssize_t _read_data_end(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
-    @cython.locals(p=cython.p_uchar, at=Py_ssize_t, limit=Py_ssize_t)
+    @cython.locals(p=cython.p_uchar, at=Py_ssize_t, beginning=Beginning)
     cdef Py_ssize_t _read_trailers(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
 
 cpdef int hex_digit(int byte) except -2

@@ -1,14 +1,16 @@
 """The chunked transfer coding, read (RFC 9112, section 7.1), and written.
 
-Invariants: a size is hex digits and nothing else; extensions are dropped, and bounded like Go's: a body of tiny chunks
-with large extensions makes work, not content. Any chunking of the input gives the same data.
+Invariants: a size is hex digits and nothing else, but that a response's may have blanks after it; extensions are
+dropped, and bounded like Go's: a body of tiny chunks with large extensions makes work, not content. Any chunking of the
+input gives the same data.
 """
 
 from __future__ import annotations
 
 from proxy.codec.buffer import cut
-from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, MessageFault
+from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
 from proxy.codec.h1_fields import is_legal, read_trailers
+from proxy.codec.h1_head import Beginning, begin_trailers, find_end
 
 SIZE = 0
 DATA = 1
@@ -28,9 +30,10 @@ LAST_CHUNK = b"0\r\n"
 class ChunkReader:
     """Reads one body at a time. While `state` is DATA, `left` bytes of data come next; DONE once the body is over."""
 
-    __slots__ = ("excess_bytes", "left", "max_bytes", "max_fields", "state", "trailers")
+    __slots__ = ("beginning", "excess_bytes", "left", "max_bytes", "max_fields", "of_response", "state", "trailers")
 
-    def __init__(self, max_bytes: int, max_fields: int) -> None:
+    def __init__(self, max_bytes: int, max_fields: int, of_response: bool) -> None:
+        self.of_response = of_response
         self.max_bytes = max_bytes
         self.max_fields = max_fields
         self.begin()
@@ -41,6 +44,8 @@ class ChunkReader:
         self.left = 0
         self.excess_bytes = 0
         self.trailers = b""
+        # Of a trailer section that is not whole.
+        self.beginning: Beginning | None = None
 
     def advance(self, buf: bytearray, pos: int, end: int) -> int:
         """Take what is not data from `buf[pos:end]`; returns the position of the first byte not taken."""
@@ -71,10 +76,13 @@ class ChunkReader:
                 break
             number = number << 4 | digit
             at += 1
-        if at - pos > MAX_SIZE_DIGITS or (at < end and (at == pos or (p[at] != 0x0D and p[at] != 0x3B))):
+        if at - pos > MAX_SIZE_DIGITS or (at < end and at == pos):
             raise MessageFault(BAD_REQUEST, "illegal chunk size")
-        if at == end:
-            return pos
+        if self.of_response:
+            while at < end and (p[at] == 0x20 or p[at] == 0x09) and at - pos < MAX_SIZE_LINE_BYTES:
+                at += 1
+        if at < end and p[at] != 0x0D and p[at] != 0x3B and at - pos < MAX_SIZE_LINE_BYTES:
+            raise MessageFault(BAD_REQUEST, "illegal chunk size")
         after = buf.find(b"\r\n", at, min(end, pos + MAX_SIZE_LINE_BYTES)) + 2
         if not is_legal(cut(buf, at, after if after >= 2 else min(end, pos + MAX_SIZE_LINE_BYTES)).removesuffix(b"\r")):
             raise MessageFault(BAD_REQUEST, "control character in a chunk's extension")
@@ -105,17 +113,17 @@ class ChunkReader:
         if p[pos] == 0x0D and p[pos + 1] == 0x0A:
             self.state = _DONE
             return pos + 2
-        at = buf.find(b"\r\n\r\n", pos, end)
-        limit = pos + self.max_bytes
-        if not is_legal(cut(buf, pos, min(at + 4 if at >= 0 else end, limit)).removesuffix(b"\r")):
-            raise MessageFault(BAD_REQUEST, "control character in a trailer")
-        if (at if at >= 0 else end - 3) > limit:
-            raise MessageFault(FIELDS_TOO_LARGE, "trailers too large")
+        beginning = self.beginning
+        if beginning is None:
+            beginning = self.beginning = begin_trailers(self.max_bytes, self.max_fields)
+        at = find_end(buf, max(pos, pos + beginning.looked - 3), end)
         if at < 0:
+            beginning.look(buf, pos, end)
             return pos
-        self.trailers = read_trailers(cut(buf, pos, at + 2), self.max_fields)
+        beginning.look_at_whole(buf, pos, at)
+        self.trailers = read_trailers(cut(buf, pos, at - 2), self.max_fields)
         self.state = _DONE
-        return at + 4
+        return at
 
 
 def hex_digit(byte: int) -> int:

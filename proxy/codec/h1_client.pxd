@@ -1,6 +1,7 @@
 cimport cython
 
 from proxy.codec.h1_connection cimport Http1Connection
+from proxy.codec.h1_head cimport Beginning, begin_head
 from proxy.codec.h1_request cimport RequestHead
 from proxy.codec.h1_response cimport ResponseHead
 
@@ -14,6 +15,7 @@ cdef class Http1Client(Http1Connection):
     cdef public double keep_alive_s
 
     cpdef send_request(self, RequestHead head)
+    cpdef Beginning make_beginning(self)
     cpdef interim_received(self, ResponseHead head)
     cpdef switched(self, ResponseHead head)
     cpdef response_received(self, ResponseHead head, int framing)

@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.codec.h1_connection import HEAD, NOTHING, OPEN_BODY, TUNNEL, Http1Connection
 from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
-from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE
+from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE, Beginning, begin_head
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
@@ -45,7 +45,12 @@ class Http1Client(Http1Connection):
         self.websocket = head.websocket
         self.interim = 0
         self.reading = _HEAD
+        if head.hostless:
+            self.reusable = False  # it says `close`
         self.send_head(head.encoded, head.framing)
+
+    def make_beginning(self) -> Beginning:
+        return begin_head(self.memo.max_bytes, self.memo.max_response_fields)
 
     def interim_received(self, head: ResponseHead) -> None:
         """A response that is not the last (RFC 9110, section 15.2)."""
@@ -74,7 +79,7 @@ class Http1Client(Http1Connection):
             if not self.closed:
                 self.message_received(b"", clean)
         else:
-            self.await_body(framing, head.content_length)
+            self.await_body(framing, head.content_length, True)
             self.response_received(head, framing)
 
     def _read_interim(self, head: ResponseHead) -> None:

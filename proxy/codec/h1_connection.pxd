@@ -2,11 +2,11 @@ cimport cython
 
 from proxy.codec.buffer cimport cut
 from proxy.codec.h1_chunks cimport ChunkReader, encode_size
-from proxy.codec.h1_head cimport find_end
+from proxy.codec.h1_head cimport Beginning, begin_head, find_end
 from proxy.codec.h1_memo cimport HeadMemo
 
 cdef int _HEAD, _FIXED_BODY, _CHUNKED_BODY, _OPEN_BODY, _TUNNEL, _NOTHING
-cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _DATA, _DONE
+cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _DATA, _TRAILERS, _DONE
 
 cdef class Http1Connection:
     cdef public HeadMemo memo
@@ -18,10 +18,12 @@ cdef class Http1Connection:
     cdef public int reading, sending
     cdef public long long left, messages, turn
     cdef public ChunkReader chunks
+    cdef public Beginning beginning
 
     cpdef head_received(self, bytes raw, bint clean)
     cpdef data_received(self, bytes piece)
     cpdef message_received(self, bytes trailers, bint clean)
+    cpdef Beginning make_beginning(self)
     cpdef surplus_received(self)
     cpdef faulted(self, int status, str reason)
     cpdef peer_ended(self, double now)
@@ -31,14 +33,16 @@ cdef class Http1Connection:
 
     @cython.locals(pos=Py_ssize_t, before=Py_ssize_t)
     cpdef Py_ssize_t feed(self, bytearray buf, Py_ssize_t start, Py_ssize_t end, double now) except -1
-    @cython.locals(at=Py_ssize_t)
+    @cython.locals(at=Py_ssize_t, beginning=Beginning)
     cpdef Py_ssize_t _read_head(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     @cython.locals(size=Py_ssize_t)
     cdef Py_ssize_t _read_fixed(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     @cython.locals(size=Py_ssize_t, chunks=ChunkReader)
     cdef Py_ssize_t _read_chunks(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
+    cpdef Py_ssize_t _read_surplus(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
+    cpdef bint is_in_trailers(self) except -1
     cpdef await_head(self)
-    cpdef await_body(self, int framing, long long content_length)
+    cpdef await_body(self, int framing, long long content_length, bint of_response)
     cpdef pause(self)
     cpdef resume(self)
     cpdef touch(self)

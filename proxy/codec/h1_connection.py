@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.codec.buffer import cut
-from proxy.codec.h1_chunks import DATA, DONE, LAST_CHUNK, ChunkReader, encode_size
+from proxy.codec.h1_chunks import DATA, DONE, LAST_CHUNK, TRAILERS, ChunkReader, encode_size
 from proxy.codec.h1_fault import MessageFault
-from proxy.codec.h1_head import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE, find_end
+from proxy.codec.h1_head import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE, Beginning, begin_head, find_end
 from proxy.codec.h1_memo import HeadMemo
 
 # What comes next on the wire.
@@ -27,7 +27,7 @@ NOTHING = 5
 _HEAD, _FIXED_BODY, _CHUNKED_BODY = HEAD, FIXED_BODY, CHUNKED_BODY
 _OPEN_BODY, _TUNNEL, _NOTHING = OPEN_BODY, TUNNEL, NOTHING
 _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE = NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE
-_DATA, _DONE = DATA, DONE
+_DATA, _TRAILERS, _DONE = DATA, TRAILERS, DONE
 
 
 class Http1Connection:
@@ -39,6 +39,7 @@ class Http1Connection:
 
     __slots__ = (
         "aborted",
+        "beginning",
         "blocked",
         "chunks",
         "closed",
@@ -80,6 +81,8 @@ class Http1Connection:
         self.fault = ""
         self.now = now
         self.reading = _HEAD
+        # Of a head that is not whole.
+        self.beginning: Beginning | None = None
         # Of a fixed body, what is still to come.
         self.left = 0
         self.chunks: ChunkReader | None = None
@@ -104,6 +107,10 @@ class Http1Connection:
     def message_received(self, trailers: bytes, clean: bool) -> None:
         """The body is over; nothing more is taken until `await_head`."""
         raise NotImplementedError
+
+    def make_beginning(self) -> Beginning:
+        """A head of which the first part has come."""
+        return begin_head(self.memo.max_bytes, self.memo.max_fields)
 
     def surplus_received(self) -> None:
         """Bytes have come of which nothing can be taken now."""
@@ -145,8 +152,7 @@ class Http1Connection:
                 elif self.reading == _CHUNKED_BODY:
                     pos = self._read_chunks(buf, pos, end)
                 elif self.reading == _NOTHING:
-                    self.surplus_received()
-                    break
+                    pos = self._read_surplus(buf, pos, end)
                 else:
                     pos = end
                     self.data_received(cut(buf, before, end))
@@ -157,10 +163,14 @@ class Http1Connection:
         return end if self.closed else pos
 
     def _read_head(self, buf: bytearray, pos: int, end: int) -> int:
-        at = find_end(buf, pos, end)
+        beginning = self.beginning
+        at = find_end(buf, pos if beginning is None else max(pos, pos + beginning.looked - 3), end)
         if at < 0:
-            self.memo.check(cut(buf, pos, end))
+            if beginning is None:
+                beginning = self.beginning = self.make_beginning()
+            beginning.look(buf, pos, end)
             return pos
+        self.beginning = None
         self.head_received(cut(buf, pos, at), at == end)
         self.messages += 1
         return at
@@ -192,13 +202,21 @@ class Http1Connection:
             self.message_received(chunks.trailers, pos == end)
         return pos
 
+    def _read_surplus(self, buf: bytearray, pos: int, end: int) -> int:
+        self.surplus_received()
+        return pos
+
+    def is_in_trailers(self) -> bool:
+        """Whether a trailer section has begun, or is due: like a head it is to come soon, and as a whole."""
+        return self.reading == _CHUNKED_BODY and self.chunks is not None and self.chunks.state == _TRAILERS
+
     def await_head(self) -> None:
         """The next message may come; one that waits already is read before anything else."""
         self.reading = _HEAD
         if self.paused:
             self.resume()
 
-    def await_body(self, framing: int, content_length: int) -> None:
+    def await_body(self, framing: int, content_length: int, of_response: bool) -> None:
         """What follows the head that has just come; not for NO_BODY."""
         if framing == _LENGTH:
             self.reading = _FIXED_BODY
@@ -206,7 +224,7 @@ class Http1Connection:
         elif framing == _CHUNKED:
             self.reading = _CHUNKED_BODY
             if self.chunks is None:
-                self.chunks = ChunkReader(self.memo.max_bytes, self.memo.max_fields)
+                self.chunks = ChunkReader(self.memo.max_bytes, self.memo.max_fields, of_response)
             else:
                 self.chunks.begin()
         else:

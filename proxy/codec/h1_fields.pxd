@@ -11,7 +11,7 @@ cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, EXPEC
 @cython.final
 cdef class Fields:
     cdef public list parts, tokens
-    cdef public bint altered, chunked, close, keep_alive, te_trailers, expects_continue
+    cdef public bint altered, chunked, close, keep_alive, of_response, te_trailers, expects_continue
     cdef public bytes host, raw, upgrade
     cdef public Py_ssize_t begin, end
     cdef public long long content_length
@@ -26,7 +26,9 @@ cdef class Fields:
     cdef bint _read_field(self, bytes raw, Py_ssize_t start, Py_ssize_t colon, Py_ssize_t after) except -1
     cpdef bytes kept(self)
     cdef bint _read_special(self, int kind, bytes value) except -1
+    cdef bint _read_length(self, long long length) except -1
     cdef _read_hop(self, int kind, bytes value)
+    cdef _read_coding(self, bytes coding)
     cdef _read_connection(self, bytes value)
     cdef _remove_named(self, list tokens)
     cpdef bint wants_upgrade(self) except -1

@@ -3,6 +3,7 @@
 Lines that go on are kept as they came, with their case. A head whose bytes are new (a trace's id is, each time) costs
 one walk over them. Whatever two readers could understand in two ways is a fault
 (RFC 9112, sections 5 and 6; RFC 9110, section 7.6.1): folded lines, spaces before a colon, a length said twice.
+A response may say what it need not, where that leaves one meaning: the same length again, the coding `identity`.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS
 # All of a head but the ends of its lines.
 _LEGAL = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
 CONTROL_CHARACTER = "control character in a head"
+TOO_MANY = "too many fields"
 # By byte: whether it may be in a name, and in a value.
 IN_NAME = bytes(byte in TOKEN for byte in range(256))
 _IN_NAME = IN_NAME
-_IN_VALUE = bytes(byte in _LEGAL for byte in range(256))
+IN_VALUE = bytes(byte in _LEGAL for byte in range(256))
+_IN_VALUE = IN_VALUE
 # The usual spellings, too: making a name lower costs as much as looking it up.
 _KIND_BY_NAME = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
 # By first byte and size: whether a name of interest is like that. Nearly no other name is.
@@ -77,6 +80,7 @@ class Fields:
         "host",
         "keep_alive",
         "keep_alive_s",
+        "of_response",
         "parts",
         "raw",
         "retry_after_s",
@@ -85,7 +89,8 @@ class Fields:
         "upgrade",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, of_response: bool = False) -> None:
+        self.of_response = of_response
         # The lines as they came, and, where some had to be taken out, the pieces that go on.
         self.raw = b""
         self.begin = 0
@@ -121,7 +126,7 @@ class Fields:
         while pos < end:
             count += 1
             if count > max_fields:
-                raise MessageFault(FIELDS_TOO_LARGE, "too many fields")
+                raise MessageFault(FIELDS_TOO_LARGE, TOO_MANY)
             start = pos
             while in_name[p[pos]]:
                 pos += 1
@@ -183,11 +188,7 @@ class Fields:
                 raise MessageFault(BAD_REQUEST, "several host fields")
             self.host = value
         elif kind == CONTENT_LENGTH:
-            if self.content_length >= 0:
-                raise MessageFault(BAD_REQUEST, "several content-length fields")
-            self.content_length = read_number(value, len(value), _MAX_LENGTH_DIGITS)
-            if self.content_length < 0:
-                raise MessageFault(BAD_REQUEST, "content-length is no number")
+            return self._read_length(read_number(value, len(value), _MAX_LENGTH_DIGITS))
         elif kind == EXPECT:
             self.expects_continue = value.lower() == b"100-continue"
         elif kind == RETRY_AFTER:
@@ -197,14 +198,21 @@ class Fields:
             return False
         return True
 
+    def _read_length(self, length: int) -> bool:
+        """Whether it goes on: it does not where it only says again what another has said."""
+        if length < 0:
+            raise MessageFault(BAD_REQUEST, "content-length is no number")
+        if self.content_length < 0:
+            self.content_length = length
+            return True
+        if not self.of_response or length != self.content_length:
+            raise MessageFault(BAD_REQUEST, "several content-length fields")
+        return False
+
     def _read_hop(self, kind: int, value: bytes) -> None:
         """A field for this hop only."""
         if kind == TRANSFER_ENCODING:
-            if self.chunked:
-                raise MessageFault(BAD_REQUEST, "several transfer-encoding fields")
-            if value.lower() != b"chunked":
-                raise MessageFault(NOT_IMPLEMENTED, "transfer-encoding other than chunked")
-            self.chunked = True
+            self._read_coding(value.lower())
         elif kind == CONNECTION:
             self._read_connection(value)
         elif kind == UPGRADE:
@@ -218,6 +226,15 @@ class Fields:
                 key, _, number = part.strip(_BLANKS).partition(b"=")
                 if key == b"timeout":
                     self.keep_alive_s = read_delay(number, 1.0)
+
+    def _read_coding(self, coding: bytes) -> None:
+        if self.of_response and coding == b"identity":
+            return
+        if self.chunked:
+            raise MessageFault(BAD_REQUEST, "several transfer-encoding fields")
+        if coding != b"chunked":
+            raise MessageFault(NOT_IMPLEMENTED, "transfer-encoding other than chunked")
+        self.chunked = True
 
     def _read_connection(self, value: bytes) -> None:
         for part in value.split(b","):

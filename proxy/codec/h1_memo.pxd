@@ -1,6 +1,5 @@
 cimport cython
 
-from proxy.codec.h1_head cimport check_bytes
 from proxy.codec.h1_request cimport RequestHead, read_request
 from proxy.codec.h1_response cimport ResponseHead, read_response
 from proxy.codec.limits cimport Limits
@@ -11,7 +10,7 @@ cdef int _MARKS_MASK, _MARK_SHIFT
 cdef class HeadMemo:
     cdef public dict requests, old_requests, responses, old_responses
     cdef public bytearray marks
-    cdef public Py_ssize_t generation_bytes, max_bytes, max_fields, request_bytes, response_bytes
+    cdef public Py_ssize_t generation_bytes, max_bytes, max_fields, max_response_fields, request_bytes, response_bytes
 
     cpdef forget(self)
     @cython.locals(head=RequestHead, known=RequestHead, cost_bytes=Py_ssize_t)
@@ -20,4 +19,3 @@ cdef class HeadMemo:
     cpdef ResponseHead response(self, bytes raw)
     @cython.locals(marks=bytearray, digest=Py_hash_t, at=Py_ssize_t, mark=cython.int)
     cdef bint _is_first(self, bytes raw) except -1
-    cpdef check(self, bytes beginning)

@@ -8,7 +8,6 @@ What comes for the first time leaves a mark only: most heads that are new, with 
 
 from __future__ import annotations
 
-from proxy.codec.h1_head import check_bytes
 from proxy.codec.h1_request import RequestHead, read_request
 from proxy.codec.h1_response import ResponseHead, read_response
 from proxy.codec.limits import DEFAULT_LIMITS, Limits
@@ -16,6 +15,8 @@ from proxy.codec.limits import DEFAULT_LIMITS, Limits
 GENERATION_BYTES = 131_072
 # What an entry takes besides its two strings.
 ENTRY_BYTES = 900
+# Applications set many cookies, and have no more bytes for them than others.
+MAX_RESPONSE_FIELDS = 1_000
 # A byte of a head's hash stands where other bits of it say. That two heads have the same mark costs an entry.
 _MARKS_MASK = 4_095
 _MARK_SHIFT = 12
@@ -29,6 +30,7 @@ class HeadMemo:
         "marks",
         "max_bytes",
         "max_fields",
+        "max_response_fields",
         "old_requests",
         "old_responses",
         "request_bytes",
@@ -39,14 +41,13 @@ class HeadMemo:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, generation_bytes: int = GENERATION_BYTES) -> None:
         self.generation_bytes = generation_bytes
-        self.max_bytes = limits.max_header_bytes
-        self.max_fields = limits.max_header_fields
-        self.forget()
+        self.configure(limits)
 
     def configure(self, limits: Limits) -> None:
         """Other limits from now on."""
         self.max_bytes = limits.max_header_bytes
         self.max_fields = limits.max_header_fields
+        self.max_response_fields = max(limits.max_header_fields, MAX_RESPONSE_FIELDS)
         self.forget()
 
     def forget(self) -> None:
@@ -85,7 +86,7 @@ class HeadMemo:
             return known
         head = self.old_responses.get(raw)
         if head is None:
-            head = read_response(raw, self.max_bytes, self.max_fields)
+            head = read_response(raw, self.max_bytes, self.max_response_fields)
             if self._is_first(raw):
                 return head
         cost_bytes = 2 * len(raw) + ENTRY_BYTES
@@ -108,7 +109,3 @@ class HeadMemo:
             return False
         marks[at] = mark
         return True
-
-    def check(self, beginning: bytes) -> None:
-        """Refuse the beginning of a head that can become none."""
-        check_bytes(beginning, self.max_bytes)

@@ -15,7 +15,7 @@ cdef class RequestHead:
     cdef public bytes encoded
     cdef public long long content_length
     cdef public int framing, minor
-    cdef public bint close, idempotent, is_connect, is_head, websocket
+    cdef public bint close, hostless, idempotent, is_connect, is_head, websocket
 
 cpdef RequestHead read_request(bytes raw, Py_ssize_t max_bytes, Py_ssize_t max_fields)
 @cython.locals(p=cython.p_uchar, space=Py_ssize_t, stop=Py_ssize_t, after=Py_ssize_t, fields=Fields, head=RequestHead,

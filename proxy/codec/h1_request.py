@@ -24,7 +24,10 @@ _IN_AUTHORITY = bytes(byte in _AUTHORITY for byte in range(256))
 
 
 class RequestHead:
-    """`encoded` is the whole head for the endpoint. `framing` is NO_BODY, LENGTH or CHUNKED; `block` for the relay."""
+    """`encoded` is the whole head for the endpoint. `framing` is NO_BODY, LENGTH or CHUNKED; `block` for the relay.
+
+    `hostless`: of HTTP/1.0, without an authority. It goes on as such, for in HTTP/1.1 it would have to name one.
+    """
 
     __slots__ = (
         "block",
@@ -32,6 +35,7 @@ class RequestHead:
         "content_length",
         "encoded",
         "framing",
+        "hostless",
         "idempotent",
         "is_connect",
         "is_head",
@@ -44,6 +48,7 @@ class RequestHead:
     content_length: int
     encoded: bytes
     framing: int
+    hostless: bool
     idempotent: bool
     is_connect: bool
     is_head: bool
@@ -54,12 +59,12 @@ class RequestHead:
 def read_request(raw: bytes, max_bytes: int, max_fields: int) -> RequestHead:
     """Read a whole head, its empty line included."""
     if len(raw) > max_bytes:
-        check_bytes(raw, max_bytes)
+        check_bytes(raw, max_bytes, max_fields)
     try:
         return parse_request(raw, max_fields)
     except MessageFault:
         # What is said of a head must not depend on how much of it had come when it was first looked at.
-        check_bytes(raw, max_bytes)
+        check_bytes(raw, max_bytes, max_fields)
         raise
 
 
@@ -82,6 +87,7 @@ def parse_request(raw: bytes, max_fields: int) -> RequestHead:
     head = make_head(method, minor, fields)
     if p[space + 1] != 0x2F or head.is_connect:
         authority, path = split_target(method, path)
+    head.hostless = authority is None and fields.host is None
     head.block = make_route_block(method, choose_authority(authority, fields.host, minor), path)
     head.encoded = encode_request(head, raw, after, fields, authority is not None and not head.is_connect)
     return head
@@ -189,7 +195,9 @@ def make_route_block(method: bytes, authority: bytes, path: bytes) -> HeaderBloc
 
 
 def encode_request(head: RequestHead, raw: bytes, after: int, fields: Fields, is_absolute: bool) -> bytes:
-    """The head for the endpoint, always in HTTP/1.1; the very same bytes where nothing is to be changed."""
+    """The head for the endpoint, in HTTP/1.1 wherever it can be; the very same bytes where nothing is to be changed."""
+    if head.hostless:
+        return b"%b %b HTTP/1.0\r\n%bconnection: close\r\n\r\n" % (head.block.method, head.block.path, fields.kept())
     rewritten = is_absolute or head.minor == 0
     if not rewritten and not fields.altered:
         return raw

@@ -59,11 +59,11 @@ class ResponseHead:
 def read_response(raw: bytes, max_bytes: int, max_fields: int) -> ResponseHead:
     """Read a whole head, its empty line included; `framing` is that of an answer to anything but HEAD."""
     if len(raw) > max_bytes:
-        check_bytes(raw, max_bytes)
+        check_bytes(raw, max_bytes, max_fields)
     try:
         return parse_response(raw, max_fields)
     except MessageFault:
-        check_bytes(raw, max_bytes)
+        check_bytes(raw, max_bytes, max_fields)
         raise
 
 
@@ -74,7 +74,7 @@ def parse_response(raw: bytes, max_fields: int) -> ResponseHead:
     if after > MAX_LINE_BYTES + 2:
         raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
     status, minor = read_status_line(first)
-    fields = Fields()
+    fields = Fields(True)
     fields.read(raw, after, len(raw) - 2, max_fields)
     if fields.chunked and minor == 0:
         raise MessageFault(BAD_REQUEST, "transfer-encoding in HTTP/1.0")

@@ -74,11 +74,22 @@ class Http1Server(Http1Connection):
             self.reading = _NOTHING
             self.request_received(head, True)
         else:
-            self.await_body(head.framing, head.content_length)
+            self.await_body(head.framing, head.content_length, False)
             self.request_received(head, False)
 
     def surplus_received(self) -> None:
         self.pause()
+
+    def _read_surplus(self, buf: bytearray, pos: int, end: int) -> int:
+        """Some clients end a body with an empty line: if it made us pause, the client's end would not be noticed."""
+        p = buf
+        if p[pos] == 0x0D and not self.skipped:
+            if end - pos < 2:
+                return pos
+            if p[pos + 1] == 0x0A:
+                self.skipped = True
+                return pos + 2
+        return Http1Connection._read_surplus(self, buf, pos, end)
 
     def send_response(self, head: ResponseHead, framing: int, keep: bool) -> None:
         """The head of the response; what has no length goes on chunked, or to an HTTP/1.0 client until the close."""

@@ -54,6 +54,11 @@ class Value:
         return str(self.step) if self.step is not None else ""
 
     @property
+    def is_empty(self) -> bool:
+        """Nothing is written there, as in a file of comments alone."""
+        return self.is_null and not self.text
+
+    @property
     def kind(self) -> str:
         if self.is_null:
             return "nothing"
@@ -98,7 +103,7 @@ class SyntaxProblem(Exception):
 
 
 def read_document(text: str, problems: Problems) -> Value | None:
-    """Read the one document in `text`; None, and a problem, if there is none."""
+    """Read the one document in `text`; None, and a problem, if there is no such thing. A text without any is null."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -141,7 +146,9 @@ class Builder:
         next(self._events)  # the start of the stream
         event = next(self._events)
         if type(event).__name__ == "StreamEndEvent":
-            raise SyntaxProblem(Value(None, 1, 1), "the file is empty; docs/proxy-config.md has an example")
+            empty = Value(None, 1, 1)
+            empty.is_null = True
+            return empty
         root = self._value(next(self._events), None, 0)
         next(self._events)  # the end of the document
         event = next(self._events)

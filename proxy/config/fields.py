@@ -79,6 +79,11 @@ class Fields:
 
     def read(self, document: Value) -> ProxyConfig | None:
         """Read a whole configuration; None if there are problems."""
+        if document.is_empty:
+            self._problems.add(
+                document, "the file is empty; give it `listen` and `clusters`, as docs/proxy-config.md has it"
+            )
+            return None
         entries = self._mapping(document, ("listen", "admin", "clusters", "routes", "settings"), ("listen", "clusters"))
         listen = self._scalar(entries.get("listen"), listen_address)
         admin = self._scalar(entries.get("admin"), listen_address)
@@ -92,7 +97,12 @@ class Fields:
         return ProxyConfig(listen, admin, clusters, routes, settings)
 
     def read_settings(self, document: Value) -> Settings | None:
-        """Read what is there for a proxy that is told all the rest; None if there are problems."""
+        """Read what is there for a proxy that is told all the rest; None if there are problems.
+
+        An empty file is one without settings: a ConfigMap that was emptied must not keep a pod from starting.
+        """
+        if document.is_empty:
+            return Settings()
         settings = self._settings(self._mapping(document, ("settings",)).get("settings"))
         return None if self._problems.count else settings
 
@@ -256,7 +266,10 @@ def read_setting(text: str) -> tuple[str, float]:
         raise ValueProblem(f"'{text}' is no NAME=VALUE (write for instance idle_timeout=10m)")
     if setting is None:
         raise ValueProblem(f"there is no setting '{name}'; {suggest(name, tuple(SETTINGS))}")
-    return setting.field, parse_within(value.strip(), setting)
+    try:
+        return setting.field, parse_within(value.strip(), setting)
+    except ValueProblem as problem:
+        raise ValueProblem(f"{name.strip()}: {problem}") from None
 
 
 def listing(names: tuple[str, ...]) -> str:

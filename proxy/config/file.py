@@ -89,7 +89,7 @@ def without_clusters(listen: str, admin: str | None = None) -> ProxyConfig:
 
 
 def with_settings(config: ProxyConfig, texts: Iterable[str]) -> ProxyConfig:
-    """The configuration with what `--set NAME=VALUE` says, each a field of `settings`: for who has no file."""
+    """The configuration with what `--set NAME=VALUE` says, each a field of `settings`, over those of a file."""
     chosen: dict[str, Any] = {}
     for text in texts:
         try:

@@ -22,8 +22,9 @@ COMMAND cannot be run.
 """
 _DRAIN_EPILOG = """\
 Run it as the preStop hook of the sidecar's container: it returns when the pod's removal has had time to spread
-(GOSSAMER_DRAIN_DELAY of the sidecar, 5s) and all who call this pod have been told to go elsewhere. Exit codes: 0, 1 if
-the sidecar does not answer, 2 for wrong usage.
+(GOSSAMER_DRAIN_DELAY of the sidecar, 5s) and all who call this pod have been told to go elsewhere. Until then new
+connections are served as ever, from then on they are refused; what is open may finish (GOSSAMER_DRAIN_TIMEOUT). Exit
+codes: 0, 1 if the sidecar does not answer, 2 for wrong usage.
 """
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from mesh.contract import ADMIN_PORT, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID
 from proxy.arguments import Once
-from proxy.init.settings import ID_MAX, PORT_MAX, Settings, parse_number, parse_ports, parse_subnets
+from proxy.init.settings import ID_MAX, MAX_WORKERS, PORT_MAX, Settings, parse_number, parse_ports, parse_subnets
 
 _EPILOG = f"""\
 examples:
@@ -38,6 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         ("--outbound-port", "PORT", f"where the proxy takes what the pod opens (default {OUTBOUND_PORT})"),
         ("--inbound-port", "PORT", f"where it takes what comes to the pod (default {INBOUND_PORT})"),
         ("--admin-port", "PORT", f"its admin port, which is never intercepted (default {ADMIN_PORT})"),
+        ("--workers", "N", "as the proxy has it: worker i has the admin port PORT+i (default 1)"),
         ("--proxy-uid", "UID", f"the user that the proxy runs as (default {PROXY_UID})"),
         ("--proxy-gid", "GID", "a group whose processes count as the proxy too (default: none)"),
     ):
@@ -75,6 +76,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
         outbound_port=number("outbound_port", PORT_MAX, OUTBOUND_PORT),
         inbound_port=number("inbound_port", PORT_MAX, INBOUND_PORT),
         admin_port=number("admin_port", PORT_MAX, ADMIN_PORT),
+        workers=number("workers", MAX_WORKERS, 1),
         skip_inbound_ports=parse_ports(arguments.skip_inbound_ports or "", "--skip-inbound-ports"),
         skip_outbound_ports=parse_ports(arguments.skip_outbound_ports or "", "--skip-outbound-ports"),
         skip_ipv4_subnets=ipv4,

@@ -6,6 +6,8 @@ Two chains, as in linkerd2-proxy-init. GOSSAMER_OUTBOUND, for what the pod's own
   plain text.
 - what leaves through `lo` is left alone: 127.0.0.0/8, ::1 and the pod's own addresses. A pod that calls itself by a
   Service leaves through the pod's link, since a Service's address is nobody's, and is intercepted.
+- what goes to an IPv6 link-local address is left alone: it comes from a socket that is bound to an interface, so that
+  the kernel would drop what is sent on to ::1.
 GOSSAMER_INBOUND, for what comes to the pod: all but the proxy's own ports and what is to be skipped. The kubelet's
 probes come that way too; the injector points them to the admin port. A skipped subnet is skipped as source and as
 destination.
@@ -70,8 +72,8 @@ def render_table(nat: str, chains: tuple[str, ...], rules: Iterable[str], jumps:
 def render_inbound(settings: Settings, version: int) -> Iterator[str]:
     add = f"-A {INBOUND_CHAIN}"
     yield "# the proxy's own ports"
-    own = sorted((settings.outbound_port, settings.inbound_port, settings.admin_port))
-    yield f"{add} -p tcp -m multiport --dports {','.join(map(str, own))} -j RETURN"
+    for group in group_ports(settings.own_ports):
+        yield f"{add} -p tcp -m multiport --dports {group} -j RETURN"
     yield from render_skipped_ports(add, settings.skip_inbound_ports)
     yield from render_skipped_subnets(f"{add} -s", settings, version)
     yield "# all else, to the proxy's inbound side"
@@ -86,6 +88,9 @@ def render_outbound(settings: Settings, version: int) -> Iterator[str]:
         yield f"{add} -m owner --gid-owner {settings.proxy_gid} -j RETURN"
     yield "# what stays in the pod"
     yield f"{add} -o lo -j RETURN"
+    if version == 6:
+        yield "# what stays on the link: its sockets are bound to an interface, which loopback is not"
+        yield f"{add} -d fe80::/10 -j RETURN"
     yield from render_skipped_ports(add, settings.skip_outbound_ports)
     yield from render_skipped_subnets(f"{add} -d", settings, version)
     yield "# all else, to the proxy's outbound side"

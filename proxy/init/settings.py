@@ -16,6 +16,7 @@ from proxy.errors import ConfigError
 
 PORT_MAX = 65535
 ID_MAX = 2**32 - 2  # the last one means "none" to the kernel
+MAX_WORKERS = 64
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _SHOWN_MAX = 60
 
@@ -37,14 +38,28 @@ class Settings:
     outbound_port: int = OUTBOUND_PORT
     inbound_port: int = INBOUND_PORT
     admin_port: int = ADMIN_PORT
+    workers: int = 1  # each has an admin port of its own, from `admin_port` on
     skip_inbound_ports: tuple[PortRange, ...] = ()
     skip_outbound_ports: tuple[PortRange, ...] = ()
     skip_ipv4_subnets: tuple[IPv4Network, ...] = ()
     skip_ipv6_subnets: tuple[IPv6Network, ...] = ()
 
     def __post_init__(self) -> None:
-        if len({self.outbound_port, self.inbound_port, self.admin_port}) < 3:
-            raise ConfigError("the outbound, inbound and admin ports of the proxy must be three different ports")
+        if self.admin_ports.last > PORT_MAX:
+            raise ConfigError(f"the workers' admin ports go beyond {PORT_MAX}: choose a lower --admin-port")
+        admin = range(self.admin_ports.first, self.admin_ports.last + 1)
+        if self.outbound_port == self.inbound_port or self.outbound_port in admin or self.inbound_port in admin:
+            raise ConfigError("the outbound, inbound and admin ports of the proxy must all be different")
+
+    @property
+    def admin_ports(self) -> PortRange:
+        return PortRange(self.admin_port, self.admin_port + self.workers - 1)
+
+    @property
+    def own_ports(self) -> tuple[PortRange, ...]:
+        """Where the proxy listens."""
+        single = (PortRange(port, port) for port in (self.outbound_port, self.inbound_port))
+        return tuple(sorted((*single, self.admin_ports)))
 
 
 def parse_number(text: str, option: str, last: int) -> int:

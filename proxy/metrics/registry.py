@@ -2,8 +2,8 @@
 
 However many names a client invents, a family has at most `MAX_HANDLES` label sets; what comes then is counted together
 under `overflow` until an idle set makes room. An eviction bumps `epoch`, and whoever kept handles asks for them again.
-Connections that lead out of the mesh, or whose labels a stranger chose, have a smaller bound of their own: a crawler
-must not take the room of the mesh's own destinations.
+What leads out of the mesh, or whose labels a stranger chose, as whoever calls this pod does, has a smaller bound of its
+own: neither a crawler nor a neighbour must take the room of the mesh's own destinations.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from proxy.metrics.labels import Labels, clean_labels, overflow_labels
 MAX_HANDLES = 1000
 MAX_FOREIGN = 200
 IDLE_S = 600.0
+_INBOUND = ("direction", "inbound")
 
 
 class Handle(Protocol):
@@ -84,6 +85,7 @@ class Registry:
         "_foreign",
         "_gauges",
         "_https",
+        "_inbound",
         "_lasting",
         "_tcps",
         "epoch",
@@ -95,6 +97,7 @@ class Registry:
     def __init__(self, limit: int = MAX_HANDLES) -> None:
         self.epoch = 0
         self._https = Handles(HttpMetrics, limit)
+        self._inbound = Handles(HttpMetrics, min(limit, MAX_FOREIGN))
         self._tcps = Handles(TcpMetrics, limit)
         self._foreign = Handles(TcpMetrics, min(limit, MAX_FOREIGN))
         self._lasting: list[TcpMetrics] = []
@@ -113,7 +116,7 @@ class Registry:
 
     def http(self, labels: Labels) -> HttpMetrics:
         """Get the handle of these labels, to be kept until `epoch` changes."""
-        return self._https.get(labels)
+        return (self._inbound if _INBOUND in labels else self._https).get(labels)
 
     def lasting_tcp(self, labels: Labels) -> TcpMetrics:
         """Make the handle of these labels, to be asked for once and kept for ever: it is never evicted."""
@@ -135,7 +138,7 @@ class Registry:
 
     def sweep(self, now: float) -> None:
         """Evict idle handles; to be called every ten seconds or so."""
-        if self._https.sweep(now):
+        if self._https.sweep(now) + self._inbound.sweep(now):
             self.epoch += 1
         self._tcps.sweep(now)
         self._foreign.sweep(now)
@@ -145,7 +148,8 @@ class Registry:
         from proxy.metrics import exposition  # a proxy that is never scraped does not pay for it
 
         tcps = [*self._lasting, *self._tcps.all(), *self._foreign.all()]
-        return exposition.encode(self._https.all(), tcps, self._counters(), self._gauges)
+        https = [*self._https.all(), *self._inbound.all()]
+        return exposition.encode(https, tcps, self._counters(), self._gauges)
 
     def render(self) -> bytes:
         """Write all metrics at once."""

@@ -21,11 +21,13 @@ from proxy.net.log import log_bug
 from proxy.net.patience import Patience, end_gone
 from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
 from proxy.net.room import Idle
-from proxy.relay.http1.downstream import Downstream
+from proxy.relay.http1.downstream import DRAIN_IDLE_S, Downstream
 from proxy.relay.relay import Relay, Tally
 
 # A client that sends a head so slowly holds memory for nothing (slow loris).
 HEAD_TIMEOUT_S = 10.0
+# A WebSocket on which nothing moves is ended like a raw connection: both ends may be long gone.
+TUNNEL_TIMEOUT_S = 86_400.0
 
 
 class Watched:
@@ -63,6 +65,7 @@ class Http1Listener:
         self.max_age_s = max_age_s
         self.head_timeout_s = HEAD_TIMEOUT_S
         self.stalled_timeout_s = STALLED_S
+        self.tunnel_timeout_s = TUNNEL_TIMEOUT_S
         self.adapters: dict[Http1Adapter, Watched] = {}
         self.patience: Patience[Http1Adapter] = Patience(user_timeout_s)
         self.draining = False
@@ -119,13 +122,15 @@ class Http1Listener:
             return
         since_s = watch(adapter, conn, watched, now)
         if conn.owner is not None:
-            if conn.reading != TUNNEL and now - since_s > self.stalled_timeout_s:
+            if now - since_s > (self.tunnel_timeout_s if conn.reading == TUNNEL else self.stalled_timeout_s):
                 adapter.abort()
+            elif is_due(conn) and now - since_s > self.head_timeout_s:
+                conn.head_timed_out()
         elif adapter.tail and conn.reading == HEAD:
             if now - since_s > self.head_timeout_s:
                 conn.head_timed_out()
         elif conn.drain_at_s:
-            if now >= conn.drain_at_s:
+            if now >= max(conn.drain_at_s, conn.idle_since_s + DRAIN_IDLE_S):
                 conn.close()
         elif now - max(conn.idle_since_s, conn.now) > self.idle_timeout_s:
             conn.close()
@@ -186,6 +191,11 @@ class Http1Listener:
             adapter.abort()
 
 
+def is_due(conn: Downstream) -> bool:
+    """Whether the client owes us the rest of its trailers, which come as soon, and as whole, as a head."""
+    return conn.is_in_trailers() and not conn.paused
+
+
 def watch(adapter: Http1Adapter, conn: Downstream, watched: Watched, now: float) -> float:
     """Since when nothing has moved: no whole head, no body either way while one of the two sides waits for the other.
 
@@ -193,8 +203,12 @@ def watch(adapter: Http1Adapter, conn: Downstream, watched: Watched, now: float)
     """
     if conn.owner is None:
         mark: tuple[object, ...] = (conn.messages, bool(adapter.tail))
+    elif is_due(conn):
+        mark = (conn.messages, "trailers")
     elif conn.blocked:
         mark = (conn.messages, adapter.transport.get_write_buffer_size() if adapter.transport else 0)
+    elif conn.reading == TUNNEL:
+        mark = (conn.now, conn.owner.up.now if conn.owner.up is not None else 0.0)
     elif not conn.owner.request_end and not conn.paused:
         mark = (conn.messages, conn.now)
     else:

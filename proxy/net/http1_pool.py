@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from time import monotonic
 
 from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, tune_socket
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
-from proxy.net.log import log, log_bug
+from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
-from proxy.net.pool import backoff_s
+from proxy.net.pool import MAX_DIALS, backoff_s
 from proxy.net.relief import count_unwritten
 from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
@@ -39,6 +40,7 @@ class Http1Pool:
         # When what an endpoint was sent had come, as of when it was last asked whether it is in doubt.
         self.asked: dict[Http1Adapter, float] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.queue: deque[Link] = deque()
         self.loop = asyncio.get_running_loop()
 
     def dial(self, link: Link) -> None:
@@ -51,10 +53,17 @@ class Http1Pool:
     def _begin(self, link: Link) -> None:
         if link.removed:
             link.dialling -= 1
-            return
-        task = self.loop.create_task(self._connect(link))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        elif len(self.tasks) >= MAX_DIALS:
+            self.queue.append(link)
+        else:
+            task = self.loop.create_task(self._connect(link))
+            self.tasks.add(task)
+            task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        while self.queue and len(self.tasks) < MAX_DIALS:
+            self._begin(self.queue.popleft())
 
     async def _connect(self, link: Link) -> None:
         host, port = link.endpoint.address
@@ -81,14 +90,14 @@ class Http1Pool:
         tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
         self.adapters.add(adapter)
         if link.failures:
-            log(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
+            log_endpoint(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
         conn.attach(monotonic())
         flush_http1(self.relay.flushes)
 
     def _failed(self, link: Link, error: str) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"
         if link.failures == 0 and not link.removed:
-            log(f"endpoint {where}; dialled again until it answers")
+            log_endpoint(f"endpoint {where}; dialled again until it answers")
         link.failed(where, monotonic())
         flush_http1(self.relay.flushes)
 
@@ -115,6 +124,7 @@ class Http1Pool:
 
     def close(self) -> None:
         """End everything at once."""
+        self.queue.clear()
         for task in self.tasks:
             task.cancel()
         for adapter in list(self.adapters):

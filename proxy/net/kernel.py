@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from typing import NamedTuple
@@ -9,15 +11,17 @@ from typing import NamedTuple
 # Of struct tcp_info (linux/tcp.h): state, ca_state, retransmits, probes; unacked; last_ack_recv; notsent_bytes.
 _TCP_INFO = struct.Struct("=4B20xI28xI84xI")
 _RESET = struct.pack("ii", 1, 0)
+_CLOSED = 7  # TCP_CLOSE of linux/tcp_states.h
 
 
 class Answer(NamedTuple):
     """Whether the peer owes us an acknowledgement, and how often it was reminded since its last one: by what was sent
-    again, or by probes."""
+    again, or by probes. `is_closed`: by a reset, or since the peer did not answer."""
 
     is_owed: bool
     reminders: int
     silence_s: float
+    is_closed: bool = False
 
 
 _NOTHING = Answer(False, 0, 0.0)
@@ -31,12 +35,20 @@ def ask_kernel(fd: int) -> Answer:
         return _NOTHING
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-        _, _, retransmits, probes, unacknowledged, silence_ms, unsent = _TCP_INFO.unpack(info)
+        state, _, retransmits, probes, unacknowledged, silence_ms, unsent = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
         return _NOTHING  # it is gone, or the kernel is older than 4.6
     finally:
         sock.detach()
-    return Answer(bool(unacknowledged or unsent), retransmits + probes, silence_ms / 1000)
+    return Answer(bool(unacknowledged or unsent), retransmits + probes, silence_ms / 1000, state == _CLOSED)
+
+
+def read_fault(sock: socket.socket) -> OSError:
+    """Why the kernel has closed a connection whose end was read before: a reset of such a one is an EPIPE to it."""
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number in (0, errno.EPIPE):
+        number = errno.ECONNRESET
+    return OSError(number, os.strerror(number))
 
 
 def reset_at_close(sock: socket.socket) -> None:

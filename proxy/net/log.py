@@ -17,6 +17,11 @@ _STDERR = 2
 # A pipe that is writable takes this much without a wait (POSIX, PIPE_BUF).
 _PIECE_BYTES = 4096
 _BUG_LINES_MAX = 100
+# Of endpoints there can be thousands, and a scan of ports makes as many that fail.
+ENDPOINT_LINES_MAX = 60
+_ENDPOINT_LINES_WITHIN_S = 60.0
+_endpoint_lines = 0
+_endpoint_lines_since_s = float("-inf")
 _bugs_seen = 0
 _lost = 0
 
@@ -43,6 +48,20 @@ def write(data: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def log_endpoint(message: str) -> None:
+    """That an endpoint fails, or no longer does: so many lines a minute, and then how many were left out."""
+    global _endpoint_lines, _endpoint_lines_since_s
+    now = time.monotonic()
+    if now - _endpoint_lines_since_s >= _ENDPOINT_LINES_WITHIN_S:
+        left_out = _endpoint_lines - ENDPOINT_LINES_MAX
+        _endpoint_lines, _endpoint_lines_since_s = 0, now
+        if left_out > 0:
+            log(f"{left_out} lines about endpoints are left out")
+    _endpoint_lines += 1
+    if _endpoint_lines <= ENDPOINT_LINES_MAX:
+        log(message)
 
 
 def log_bug(message: str, error: BaseException) -> None:

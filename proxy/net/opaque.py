@@ -71,10 +71,20 @@ class OpaqueRelay:
         self.patience: Patience[Flow] = Patience(user_timeout_s)
         self.next_look_s = 0.0
 
-    def begin(self, sock: socket.socket, way: Way, original: Address | None = None, is_silent: bool = False) -> None:
-        """Serve an accepted socket, of which nothing has been read. `is_silent`: its client has said nothing yet."""
+    def begin(
+        self,
+        sock: socket.socket,
+        way: Way,
+        original: Address | None = None,
+        is_silent: bool = False,
+        has_spoken: bool = False,
+    ) -> None:
+        """Serve an accepted socket, of which nothing has been read.
+
+        Its client was waited for and said nothing (`is_silent`), or its first bytes were seen (`has_spoken`).
+        """
         self.downstream_tcp.opened += 1
-        conn = OpaqueConnection(self, sock, way, original, is_silent)
+        conn = OpaqueConnection(self, sock, way, original, is_silent, has_spoken)
         self.connections.add(conn)
         self.opening.add(conn)
         conn.tick(monotonic())
@@ -115,6 +125,8 @@ class OpaqueRelay:
                 doubtful += (flow for flow in (conn.outward, conn.inward) if flow is not None)
             if conn.is_idle(now):
                 self._tend(conn, partial(conn.abort, "ETIMEDOUT"))
+            else:
+                self._tend(conn, conn.look_behind_end)
         self.patience.timeout_s = self.user_timeout_s
         for flow in self.patience.find_gone(((flow, flow.sink.fileno()) for flow in doubtful), now):
             self._tend(flow.owner, partial(flow.owner.broken, flow.sink, make_timeout()))
@@ -138,7 +150,8 @@ class OpaqueRelay:
         now = monotonic()
         for conn in self.connections:
             moved = conn.count_moved()
-            yield Idle(moved > 0, conn.active_s if moved == conn.moved else now, partial(conn.abort, ""))
+            since_s = conn.active_s if moved == conn.moved else now
+            yield Idle(moved > 0 or conn.has_spoken, since_s, partial(conn.abort, ""))
 
     def find_held(self) -> Iterator[tuple[int, Flow]]:
         for flow in self.shop.waiting:

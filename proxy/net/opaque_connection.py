@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, MORE, detect
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import describe_errno
-from proxy.net.kernel import reset_at_close
+from proxy.net.kernel import ask_kernel, read_fault, reset_at_close
 from proxy.net.opaque_dial import Dial
 from proxy.net.opaque_flow import Flow
 from proxy.relay.opaque import Address, Way
@@ -35,6 +35,7 @@ class OpaqueConnection:
         "deadline_s",
         "dialling",
         "downstream",
+        "has_spoken",
         "inward",
         "is_silent",
         "moved",
@@ -48,7 +49,13 @@ class OpaqueConnection:
     )
 
     def __init__(
-        self, relay: OpaqueRelay, downstream: socket.socket, way: Way, original: Address | None, is_silent: bool
+        self,
+        relay: OpaqueRelay,
+        downstream: socket.socket,
+        way: Way,
+        original: Address | None,
+        is_silent: bool,
+        has_spoken: bool,
     ) -> None:
         now = monotonic()
         self.relay = relay
@@ -56,6 +63,7 @@ class OpaqueConnection:
         self.way = way
         self.original = original
         self.is_silent = is_silent
+        self.has_spoken = has_spoken
         self.upstream: socket.socket | None = None
         self.upstream_tcp: TcpMetrics | None = None
         self.outward: Flow | None = None
@@ -203,6 +211,15 @@ class OpaqueConnection:
             self.dialling.tick(now)
         elif now >= self.deadline_s:
             self._speak()
+
+    def look_behind_end(self) -> None:
+        """A socket whose end was read is not watched any more: a reset that follows is found by asking the kernel."""
+        outward, inward = self.outward, self.inward
+        if outward is None or inward is None or outward.ended == inward.ended:
+            return
+        sock = outward.source if outward.ended else inward.source
+        if ask_kernel(sock.fileno()).is_closed:
+            self.broken(sock, read_fault(sock))
 
     def count_moved(self) -> int:
         """Bytes that have passed so far, both ways, and ends."""

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import NamedTuple
 
-from proxy.codec.detect import MAX_BYTES, MORE, NAMES, OPAQUE, detect
+from proxy.codec.detect import HTTP1, MAX_BYTES, MORE, NAMES, OPAQUE, detect, is_for_proxy
 from proxy.codec.tls_hello import Hello
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.log import log_bug
@@ -144,7 +144,8 @@ class Detector:
         if verdict.kind == OPAQUE and one.expectation.is_http:
             self._drop(one, "bytes")  # a policy for HTTP would not see it
             return
-        self._decide(one, Decision(verdict.kind, "bytes", False, verdict.hello))
+        passed = verdict.kind == HTTP1 and one.expectation.passes_proxies and is_for_proxy(data)
+        self._decide(one, Decision(OPAQUE if passed else verdict.kind, "bytes", False, verdict.hello))
 
     def _rest(self, one: Undecided) -> None:
         self.loop.remove_reader(one.sock.fileno())
@@ -226,7 +227,8 @@ class Detector:
     def find_idle(self) -> Iterator[Idle]:
         for queue in (self.waiting, self.hinted, self.begun, self.resting):
             for one in queue:
-                yield Idle(False, one.since_s, partial(self._drop, one, "pressure"))
+                # Since its word was due: those that were passed on in silence have been idle for longer.
+                yield Idle(False, one.since_s + self.timeout_s, partial(self._drop, one, "pressure"))
 
     def find_held(self) -> Iterator[tuple[int, Undecided]]:
         """Nothing has been read of them."""

@@ -15,7 +15,7 @@ from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import PARTIAL_S, Adapter, ReadBuffer, describe, flush, tune_socket
-from proxy.net.log import log, log_bug
+from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
@@ -103,7 +103,7 @@ class Pool:
         elif link.failures and conn.attached:
             # It lasts, so the next one is dialled at once.
             link.failures = 0
-            log(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
+            log_endpoint(f"endpoint {join_host_port(*link.endpoint.address)}: connected")
 
     def _ended(self, adapter: Adapter, error: str) -> None:
         self.adapters.discard(adapter)
@@ -117,7 +117,7 @@ class Pool:
     def _failed(self, link: Link, error: str) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"
         if link.failures == 0 and not link.removed:
-            log(f"endpoint {where}; dialled again until it answers")
+            log_endpoint(f"endpoint {where}; dialled again until it answers")
         link.cluster.last_error = where
         link.failures += 1
         link.dialling = False

@@ -8,7 +8,7 @@ cdef class Cluster:
     cdef public str name, last_error
     cdef public Balancer balancer
     cdef public bint leaving
-    cdef public double failfast_s, deserted_since_s
+    cdef public double asked_s, failfast_s, deserted_since_s
     cdef public object waiting, failure
     cpdef str describe(self)
     cpdef leave(self)

@@ -23,9 +23,20 @@ class Cluster:
     """`deserted_since_s` is when the last ready endpoint went, or when the cluster began; -1 while one is ready.
 
     `leaving`: its endpoint is an application that is about to end, so what it does not take others may have.
+    `asked_s` is when a request last found no endpoint ready.
     """
 
-    __slots__ = ("balancer", "deserted_since_s", "failfast_s", "failure", "last_error", "leaving", "name", "waiting")
+    __slots__ = (
+        "asked_s",
+        "balancer",
+        "deserted_since_s",
+        "failfast_s",
+        "failure",
+        "last_error",
+        "leaving",
+        "name",
+        "waiting",
+    )
 
     def __init__(
         self, name: str, balancer: Balancer, failfast_s: float, now: float, failure: Failure = NO_ENDPOINT
@@ -37,6 +48,7 @@ class Cluster:
         # Why the latest dial of an endpoint failed, for whoever gets an error.
         self.last_error = ""
         self.leaving = False
+        self.asked_s = 0.0
         self.deserted_since_s = now
         self.waiting: OrderedDict[Pending, None] = OrderedDict()
 
@@ -49,6 +61,8 @@ class Cluster:
         self.failfast_s = min(self.failfast_s, _LEAVING_FAILFAST_S)
 
     def fails_fast(self, now: float) -> bool:
+        """Asked for a request that finds no endpoint ready, which is remembered."""
+        self.asked_s = now
         return self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s
 
     def set_ready(self, endpoint: Endpoint, ready: bool, now: float) -> None:

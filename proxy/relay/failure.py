@@ -49,7 +49,7 @@ NOT_IMPLEMENTED = Failure("not-implemented", 501, 12, "no transfer coding but ch
 VERSION_NOT_SUPPORTED = Failure("version-not-supported", 505, 12, "this is neither HTTP/1.0 nor HTTP/1.1")
 BAD_RESPONSE = Failure("bad-response", 502, 14, "the endpoint broke the HTTP/1 protocol")
 CONNECT_FAILED = Failure("connect-failed", 502, 14, "no endpoint takes connections")
-LOOP = Failure("loop", 508, 10, "nobody led this connection here, so it has no way on")
+LOOP = Failure("loop", 508, 10, "nobody led this connection here, so its only known destination is where it came in")
 
 FAILURES = (
     NO_ENDPOINT,

@@ -29,12 +29,14 @@ Address = tuple[str, int]
 class Expectation(NamedTuple):
     """What a destination speaks: MORE is not known; `is_http` forbids that silence or half a word makes it opaque.
 
-    `reason` says for a metric who knows: known (configuration) or port.
+    `reason` says for a metric who knows: known (configuration) or port. `passes_proxies`: what is said to an HTTP proxy
+    goes on as it is, to a destination of which the mesh knows nothing.
     """
 
     kind: int = MORE
     is_http: bool = False
     reason: str = "known"
+    passes_proxies: bool = False
 
 
 UNKNOWN = Expectation()

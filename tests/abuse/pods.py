@@ -49,9 +49,15 @@ class Pods(Scene):
         application = self.stack.enter_context(self.server.start(script))
         assert application.read_line() == "serving", application.stderr
 
-    def connect(self, port: int = app.HTTP) -> socket.socket:
-        """From outside to the meshed pod."""
-        made = self.outside.connect((self.host, port))
+    def connect(self, port: int = app.HTTP, from_port: int = 0) -> socket.socket:
+        """From outside to the meshed pod.
+
+        A flood names its own ports, below those that the kernel gives to others: all that is led to the sidecar has one
+        destination then, and where NAT finds two connections from one port it may reset the later one.
+        """
+        made = self.outside.open_socket(4)
+        made.bind(("", from_port))
+        made.connect((self.host, port))
         made.settimeout(PATIENCE_S)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made

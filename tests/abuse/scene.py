@@ -100,8 +100,11 @@ class Scene:
         return {reason: int(value) for reason, value in FAILURE.findall(text)}
 
     @contextmanager
-    def attacked(self, name: str, max_grown_kib: int = 4_096) -> Iterator[Counts]:
-        """Around an attack; afterwards the counts that it yields are the faults that were counted meanwhile."""
+    def attacked(self, name: str, max_grown_kib: int = 4_096, spared: str = "") -> Iterator[Counts]:
+        """Around an attack; afterwards the counts that it yields are the faults that were counted meanwhile.
+
+        Honest calls of the kind `spared` may fail, which is told in docs/limits.md.
+        """
         before = self.count_faults()
         counts: Counts = {}
         self.honest.ask("begin")
@@ -120,7 +123,8 @@ class Scene:
         told = {"idle_p99_ms": self.idle_p99_ms, "grown_kib": memory.grown_kib, "faults": list(counts)}
         told |= {"cpu": round(ran / took_s, 2), "waited": round(waited / took_s, 2)}
         report({"attack": name, **figures, **told})
-        assert not figures["failures"], figures["failures"][:5]
+        failures = [text for text in figures["failures"] if not spared or not text.startswith(f"{spared}:")]
+        assert not failures, failures[:5]
         assert figures["calls"] > 0
         assert figures["p99_ms"] < MAX_P99_MS
         assert memory.grown_kib <= max_grown_kib

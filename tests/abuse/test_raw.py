@@ -36,11 +36,12 @@ def test_thousands_of_silent_connections(pods: Pods) -> None:
     def treated() -> int:
         return count(pods, name) + pods.count_faults().get(refused, 0) - before
 
-    with ExitStack() as stack, pods.attacked("5,000 silent connections", 32_768) as faults:
+    with ExitStack() as stack, pods.attacked("5,000 silent connections", 32_768, "raw anew") as faults:
+        from_ports = iter(range(10_000, 15_000))
         for port in SILENT_PORTS:
             stack.enter_context(pods.silent_endpoint(port))
             for _ in range(2_500):
-                stack.enter_context(pods.connect(port))
+                stack.enter_context(pods.connect(port, next(from_ports)))
         eventually(lambda: treated() >= 5_000, "all to be passed on, or refused", 60)
     assert set(faults) <= {refused}
 

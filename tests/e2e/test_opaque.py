@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import random
+import select
 import socket
 import threading
 import time
@@ -169,6 +170,47 @@ def test_resets_pass_both_ways(has_uvloop: bool) -> None:
                 client.recv(1)
         stage.wait_idle()
         assert stage.metric("tcp_close_total{errno=ECONNRESET,peer=dst}") == 1
+
+
+def cut(sock: socket.socket, cuts: threading.Event) -> None:
+    """Say that there is no more to come, and then that nobody listens either."""
+    sock.shutdown(socket.SHUT_WR)
+    assert cuts.wait(20)
+    reset(sock)
+
+
+def notice_cut(sock: socket.socket, cuts: threading.Event) -> bool:
+    """Whether a reset comes after the end."""
+    assert read_to_end(sock) == b""
+    watch = select.poll()
+    watch.register(sock, select.POLLHUP | select.POLLERR)
+    assert watch.poll(0) == []
+    cuts.set()
+    return bool(watch.poll(20_000))
+
+
+@pytest.mark.parametrize("is_client", [True, False])
+def test_a_reset_passes_after_an_end(is_client: bool) -> None:
+    cuts = threading.Event()
+    has_noticed: list[bool] = []
+
+    def serve(sock: socket.socket) -> None:
+        if is_client:
+            has_noticed.append(notice_cut(sock, cuts))
+        else:
+            cut(sock, cuts)
+
+    with Server(serve) as server, OpaqueStage([server.address], expectation=KNOWN) as stage:
+        with stage.connect() as client:
+            if is_client:
+                cut(client, cuts)
+            else:
+                has_noticed.append(notice_cut(client, cuts))
+            eventually(lambda: len(has_noticed) == 1, "the reset")
+        stage.wait_idle()
+        assert has_noticed == [True]
+        assert stage.metric(f"tcp_close_total{{errno=ECONNRESET,peer={'src' if is_client else 'dst'}}}") == 1
+        assert server.errors == []
 
 
 def test_a_reset_while_data_waits_for_the_client() -> None:

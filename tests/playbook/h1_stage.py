@@ -195,6 +195,7 @@ class Stage:
             assert endpoint.pending == 0
             assert endpoint.unanswered == 0
             assert endpoint.link.conns == 0
+            assert endpoint.link.unfinished == 0
             assert not endpoint.link.idle
             assert not endpoint.link.waiting
         assert not self.cluster.waiting

@@ -234,8 +234,90 @@ def test_but_it_is_not_waited_for_without_end(stage: Stage) -> None:
     client.end()
     stage.wait(5.2)
     assert client.shut
-    assert client.take() == b""
+    assert client.take().startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
     assert stage.ups[0].conn.aborted
+    assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 0
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_answer_that_has_begun_comes_to_its_end(stage: Stage, version: bytes) -> None:
+    client = stage.client()
+    client.send(GET.replace(b"1.1", version))
+    client.end()
+    stage.wait(4.0)
+    stage.ups[0].send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+    stage.wait(60.0)
+    assert not client.shut
+    stage.ups[0].send(b"2\r\ncd\r\n0\r\n\r\n")
+    assert client.take().endswith(b"2\r\ncd\r\n0\r\n\r\n" if version == b"1.1" else b"abcd")
+    assert client.shut
+    assert not client.conn.aborted
+
+
+def test_or_is_broken_off_where_the_route_says_so(make: MakeStage) -> None:
+    stage = make(timeout_s=8.0)
+    client = stage.client()
+    client.send(GET)
+    client.end()
+    stage.ups[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    stage.wait(7.5)
+    assert not client.shut
+    stage.wait(1.0)
+    assert client.conn.aborted
+
+
+def test_who_has_said_all_waits_for_an_endpoint_no_longer_than_others(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    stage.refuse(stage.dialled.pop())
+    client.end()
+    stage.wait(3.2)
+    assert client.take().startswith(b"HTTP/1.1 502 ")
+    assert client.shut
+
+
+def test_the_only_endpoint_is_not_dialled_while_nobody_asks_for_it(make: MakeStage) -> None:
+    """A scan of ports leaves nothing behind that dials."""
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    while stage.dialled:
+        stage.refuse(stage.dialled.pop())
+        stage.wait(1.0)
+        assert stage.now < 1_010.0
+    assert client.take().startswith(b"HTTP/1.1 502 ")
+    stage.wait(60.0)
+    client.send(GET)
+    (link,) = stage.dialled
+    assert client.take() == b""
+    stage.connect(link)
+    assert stage.ups[0].take() == GET
+    stage.ups[0].send(OK)
+    assert client.take() == OK
+
+
+def test_one_of_several_is(make: MakeStage) -> None:
+    stage = make(count=2, dials=False)
+    stage.client().send(GET)
+    stage.refuse(stage.dialled.pop())
+    stage.connect(stage.dialled.pop(0))
+    for _ in range(30):
+        stage.wait(1.0)
+        stage.refuse(stage.dialled.pop())
+    assert len(stage.dialled) == 1
+
+
+def test_and_one_that_gets_company(make: MakeStage) -> None:
+    stage = make(dials=False)
+    client = stage.client()
+    client.send(GET)
+    while stage.dialled:
+        stage.refuse(stage.dialled.pop())
+        stage.wait(2.0)
+        assert stage.now < 1_020.0
+    stage.replace(2)
+    assert [link.endpoint.address[1] for link in stage.dialled] == [1]
 
 
 def test_an_end_in_the_middle_of_a_request_cancels_it(stage: Stage) -> None:

@@ -166,6 +166,95 @@ def test_an_early_response_ends_both_connections(stage: Stage) -> None:
     assert stage.ups[0].shut
 
 
+UPLOAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+
+
+def test_an_endpoint_that_answers_well_gets_the_rest_of_the_request(stage: Stage) -> None:
+    client = stage.client()
+    client.send(UPLOAD + b"a")
+    up = stage.ups[0]
+    up.send(OK)
+    assert client.take() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    stage.wait(4.0)
+    client.send(b"bc")
+    stage.wait(4.0)
+    assert up.take() == UPLOAD + b"abc"
+    assert not client.shut
+    client.send(b"d")
+    assert up.take() == b"d"
+    assert client.shut
+    assert up.shut
+    assert not up.conn.aborted
+    assert stage.outcomes() == {(200, True): 1}
+    assert not stage.relay.deadlines
+
+
+def test_but_not_for_ever(stage: Stage) -> None:
+    client = stage.client()
+    client.send(UPLOAD)
+    stage.ups[0].send(OK)
+    stage.wait(5.2)
+    assert client.shut
+    assert stage.ups[0].conn.aborted
+
+
+def test_nor_from_who_sends_a_little_now_and_then(stage: Stage) -> None:
+    client = stage.client()
+    client.send(UPLOAD.replace(b"4", b"400"))
+    stage.ups[0].send(OK)
+    for _ in range(7):
+        assert not client.shut
+        client.send(b"x")
+        stage.wait(4.0)
+    assert not client.shut
+    stage.wait(2.2)
+    assert client.shut
+
+
+@pytest.mark.parametrize("how", ["client lost", "client ended", "endpoint lost", "endpoint ended", "rubbish"])
+def test_either_side_may_end_it(stage: Stage, how: str) -> None:
+    client = stage.client()
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+    up = stage.ups[0]
+    up.send(OK)
+    if how == "rubbish":
+        client.send(b"rubbish")
+    else:
+        wire = client if how.startswith("client") else up
+        (wire.lose if how.endswith("lost") else wire.end)()
+    assert client.conn.closed
+    assert up.conn.closed
+    assert not stage.relay.deadlines
+    assert stage.outcomes() == {(200, True): 1}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "again"),
+    [
+        (POST, b"200 OK", True),
+        (POST.replace(b"POST", b"PUT"), b"200 OK", True),
+        (GET, b"404 No", True),
+        (POST, b"501 No", False),
+        (POST, b"404 No", False),
+        (POST.replace(b"POST", b"GET"), b"200 OK", False),
+        (POST.replace(b"POST", b"DELETE"), b"200 OK", False),
+        (POST.replace(b"POST", b"OPTIONS"), b"200 OK", False),
+    ],
+)
+def test_a_body_that_was_not_read_is_no_second_request(
+    stage: Stage, request_: bytes, status: bytes, again: bool
+) -> None:
+    """Its answer would go to the next client."""
+    client = stage.client()
+    client.send(request_)
+    stage.ups[0].send(OK.replace(b"200 OK", status))
+    assert client.take().endswith(b"ok")
+    assert not client.shut
+    client.send(GET)
+    assert len(stage.ups) == (1 if again else 2)
+    assert stage.ups[0].shut is not again
+
+
 def test_what_comes_after_a_response_is_nobodys(stage: Stage) -> None:
     """Response splitting: the surplus must not answer the next request."""
     client = stage.client()
@@ -221,6 +310,21 @@ def test_websocket_is_a_tunnel_with_two_ends(stage: Stage) -> None:
     assert client.shut
     assert up.shut
     assert stage.outcomes() == {(101, True): 1}
+
+
+def test_tunnels_leave_their_place_to_requests(stage: Stage) -> None:
+    client = stage.client()
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    link = stage.cluster.balancer.endpoints[0].link
+    assert link.conns == 1
+    stage.ups[0].send(b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    assert link.conns == 0
+    assert not link.members
+    client.send(b"\x81\x01b")
+    assert stage.ups[0].take().endswith(b"\x81\x01b")
+    stage.ups[0].lose()
+    assert client.conn.aborted
+    assert link.conns == 0
 
 
 def test_a_tunnel_that_breaks(stage: Stage) -> None:

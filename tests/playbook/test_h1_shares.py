@@ -78,6 +78,7 @@ def test_after_two_seconds_they_give_way(stage: Stage) -> None:
 
 
 def test_a_whole_one_takes_the_place_of_another_in_the_queue(stage: Stage) -> None:
+    stage.cluster.balancer.endpoints[0].link.max_connections = MAX_CONNECTIONS  # as one of several has it
     queue = [ask(stage, UNFINISHED) for _ in range(MAX_WAITING)]
     assert ask(stage, UNFINISHED).take().startswith(b"HTTP/1.1 503 ")
     for _ in range(MAX_CONNECTIONS - MAX_UNFINISHED):
@@ -87,3 +88,25 @@ def test_a_whole_one_takes_the_place_of_another_in_the_queue(stage: Stage) -> No
     assert ask(stage, GET).sent == b""
     stage.ups[-1].send(OK)
     assert stage.ups[-1].take() == GET * 2
+
+
+def test_long_polls_keep_nobody_waiting_where_there_is_nothing_to_balance() -> None:
+    """The room for clients bounds them: the only endpoint has as many connections as there are requests under way."""
+    stage = Stage()
+    for _ in range(MAX_CONNECTIONS + MAX_UNFINISHED):
+        stage.client().send(GET)
+    assert len(stage.ups) == MAX_CONNECTIONS + MAX_UNFINISHED
+    client = ask(stage, UNFINISHED)
+    assert stage.ups[-1].take() == UNFINISHED
+    client.send(b"hi")
+    stage.ups[-1].send(OK)
+    assert client.take() == OK
+    stage.finish()
+
+
+def test_one_of_several_has_its_share() -> None:
+    stage = Stage(count=2)
+    for _ in range(2 * MAX_CONNECTIONS + 100):
+        stage.client().send(GET)
+    assert [endpoint.link.conns for endpoint in stage.cluster.balancer.endpoints] == [MAX_CONNECTIONS] * 2
+    stage.finish()

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from proxy.relay.http1.link import MAX_HONOURED
 from tests.playbook import h1_stage
 from tests.playbook.conftest import MakeStage
 from tests.playbook.h1_stage import GET, OK, POST
 from tests.playbook.stage import Stage
 from tests.playbook.voice import GET_REQUEST, GRPC_REQUEST
 
-REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close, gossamer-refused\r\nContent-Length: 3\r\n\r\nno\n"
+REFUSED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nGossamer-Error: no-endpoint\r\nConnection: close, gossamer-refused\r\n"
+    b"Content-Length: 3\r\n\r\nno\n"
+)
 REFUSED_STREAM = 7
 
 
@@ -78,6 +82,70 @@ def test_where_all_refuse_the_client_hears_of_it(pair: h1_stage.Stage) -> None:
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"gossamer-refused" not in answer
     assert len(pair.ups) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"Gossamer-Error: no-endpoint\r\n", b""),
+        (b"close, gossamer-refused", b"gossamer-refused"),
+        (b"503", b"200"),
+        (b"503", b"500"),
+    ],
+)
+def test_what_no_sidecar_says_is_not_believed(pair: h1_stage.Stage, before: bytes, after: bytes) -> None:
+    """An application that could have a payment made again, elsewhere."""
+    client = pair.client()
+    client.send(POST)
+    pair.ups[0].send(REFUSED.replace(before, after))
+    assert len(pair.ups) == 1
+    assert pair.tally.replays == 0
+    assert client.take().endswith(b"no\n")
+
+
+def test_an_application_is_not_believed_by_its_own_sidecar() -> None:
+    alone = h1_stage.Stage()
+    client = alone.client()
+    client.send(POST)
+    alone.ups[0].send(REFUSED)
+    answer = client.take()
+    assert answer.endswith(b"no\n")
+    assert b"gossamer-refused" not in answer
+    assert alone.tally.replays == 0
+    alone.finish()
+
+
+def refuse_one(stage: h1_stage.Stage) -> bool:
+    """Whether it was the first endpoint that refused, and so had the request sent elsewhere."""
+    stage.wait(70.0)
+    for wire in stage.ups:
+        wire.take()
+    client = stage.client()
+    client.send(POST)
+    (up,) = [wire for wire in stage.ups if wire.take()]
+    refuses = up.conn.link.endpoint.address[1] == 1
+    up.send(REFUSED if refuses else OK)
+    for wire in stage.ups:
+        if wire.take() and not wire.shut:
+            wire.send(OK)
+    return refuses
+
+
+def test_who_refuses_again_is_at_fault(pair: h1_stage.Stage) -> None:
+    endpoint = pair.cluster.balancer.endpoints[0]
+    assert any(refuse_one(pair) for _ in range(50))
+    assert endpoint.link.refusals == 1
+    assert endpoint.breaker.faults(pair.now) == 0
+    assert any(refuse_one(pair) for _ in range(50))
+    assert endpoint.link.refusals == 2
+    assert endpoint.breaker.faults(pair.now) == 1
+    assert pair.tally.replays == 2
+
+
+def test_it_is_believed_so_often_and_no_more(pair: h1_stage.Stage) -> None:
+    pair.cluster.balancer.endpoints[0].link.refusals = MAX_HONOURED
+    assert any(refuse_one(pair) for _ in range(50))
+    assert pair.tally.replays == 0
 
 
 # ---- the side of the application, HTTP/1

@@ -168,3 +168,15 @@ def test_what_the_control_plane_says_of_a_port_is_expected(
 def test_ports_of_servers_that_speak_first_are_opaque() -> None:
     town = Town()
     assert {port for port in range(1, 12_000) if town.services.expect(("192.0.2.1", port)).kind} == OPAQUE_PORTS
+
+
+def test_what_is_said_to_an_http_proxy_goes_on_only_where_nobody_knows_the_destination() -> None:
+    town = Town()
+    direct = Direct(town.clusters, passes_proxies=True)
+    services = Services(town.destinations, town.clusters, direct)
+    assert services.expect(ELSEWHERE).passes_proxies
+    assert direct.expect(ELSEWHERE).passes_proxies
+    assert not services.expect(VOTING).passes_proxies
+    assert not services.expect(POD_A).passes_proxies
+    # As the inbound direction has it.
+    assert not town.direct.expect(POD_A).passes_proxies

@@ -22,6 +22,7 @@ cdef class Downstream(Http1Server):
     @cython.locals(exchange=Exchange)
     cpdef faulted(self, int status, str reason)
     cpdef refuse(self, failure, str detail)
+    @cython.locals(exchange=Exchange)
     cpdef head_timed_out(self)
     @cython.locals(exchange=Exchange)
     cpdef peer_ended(self, double now)

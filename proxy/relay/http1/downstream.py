@@ -78,10 +78,14 @@ class Downstream(Http1Server):
         self.close()
 
     def head_timed_out(self) -> None:
-        """A head has been coming in for too long."""
-        self.fault = "head too slow"
+        """A head has been coming in for too long, or the trailers of a request."""
+        exchange: Exchange | None = self.owner
+        self.fault = "head too slow" if exchange is None else "trailers too slow"
         self.relay.tally.protocol_fault("downstream", self.fault)
-        self.refuse(REQUEST_TIMEOUT, "")
+        if exchange is None:
+            self.refuse(REQUEST_TIMEOUT, "")
+        else:
+            exchange.reject(REQUEST_TIMEOUT, "", self.now)
 
     def peer_ended(self, now: float) -> None:
         self.now = now

@@ -7,11 +7,13 @@ from proxy.codec.h1_response cimport ResponseHead
 from proxy.codec.h1_server cimport Http1Server
 from proxy.metrics.handles cimport HttpMetrics
 from proxy.relay.cluster cimport Cluster
-from proxy.relay.http1.link cimport Link
+from proxy.relay.http1.link cimport Link, find_sole
 from proxy.relay.relay cimport Decision, Relay
 
 cdef int ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
-cdef int MAX_REFUSALS
+cdef int MAX_REFUSALS, _HTTP_REDIRECTS, _HTTP_BAD_REQUEST, _NO_BODY, _UNTIL_CLOSE
+cdef double HALF_CLOSED_S, UPLOAD_S, UPLOAD_IDLE_S
+cdef bytes _NAMES_FAILURE
 cdef int HTTP_TOO_MANY_REQUESTS
 cdef long long MAX_REPLAY_BYTES
 
@@ -25,12 +27,12 @@ cdef class Exchange:
     cdef public list body
     cdef public long long body_bytes
     cdef public tuple tried
-    cdef public bint request_end, responding, sampled, faulty, done, reused, needs_fresh, unreached, tunnelling
+    cdef public bint request_end, responding, sampled, faulty, done, reused, needs_fresh, unreached, tunnelling, uploading
     cdef public bytes trailers
     cdef public Decision decision
     cdef public Endpoint endpoint
     cdef public HttpMetrics handle
-    cdef public double started_s, begun_s, ended_s, expires_s, retry_after_s
+    cdef public double started_s, begun_s, ended_s, expires_s, retry_after_s, uploads_until_s
     cdef public int status
     cdef public long long tick
 
@@ -38,12 +40,12 @@ cdef class Exchange:
     cdef _follow(self, Decision decision, double now)
     @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link, conn=Http1Client)
     cpdef dispatch(self, double now)
-    @cython.locals(cluster=Cluster, decision=Decision)
+    @cython.locals(cluster=Cluster, decision=Decision, link=Link)
     cdef _wait_for_endpoint(self, double now)
     cdef _reason(self, Cluster cluster)
     cdef _limit_wait(self, double at_s)
     cdef _set_deadline(self, double at_s)
-    @cython.locals(up=Http1Client, down=Http1Server, head=RequestHead, body=list, piece=bytes)
+    @cython.locals(up=Http1Client, down=Http1Server, head=RequestHead, body=list, piece=bytes, link=Link)
     cpdef send(self, conn, double now)
     cpdef redispatch(self, bint unreached, double now)
     @cython.locals(up=Http1Client, body=list)
@@ -64,16 +66,26 @@ cdef class Exchange:
     cpdef response_data(self, bytes piece)
     @cython.locals(down=Http1Server, up=Http1Client, success=cython.bint, link=Link)
     cpdef response_ended(self, bytes trailers, bint clean, double now)
+    cdef bint _was_read(self)
+    @cython.locals(down=Http1Server)
+    cdef _upload_on(self, double now)
+    @cython.locals(down=Http1Server, up=Http1Client)
+    cdef _end_upload(self, double now)
     cpdef upstream_lost(self, failure, str detail, bint may_retry, double now)
     cdef _retry(self, double now)
-    cdef bint _may_go_elsewhere(self)
+    @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link)
+    cdef bint _may_go_elsewhere(self, ResponseHead head) except -1
+    @cython.locals(link=Link, outcome=cython.int)
     cdef _go_elsewhere(self, double now)
     @cython.locals(cluster=Cluster)
     cdef bint _is_refusal(self, failure)
     cpdef tunnel_ended(self, double now)
     @cython.locals(down=Http1Server, up=Http1Client)
     cdef _end_tunnel(self, double now)
+    @cython.locals(down=Http1Server, waited=cython.bint)
     cpdef deadline_passed(self, double now)
+    @cython.locals(down=Http1Server, until_s=cython.double)
+    cdef _look_at_upload(self, double now)
     @cython.locals(down=Http1Server)
     cpdef fail(self, failure, str detail, double now, bint is_fault=*)
     @cython.locals(down=Http1Server)
@@ -88,4 +100,5 @@ cdef class Exchange:
     cdef _count(self, bint success, double now)
     @cython.locals(endpoint=Endpoint, link=Link)
     cdef _leave_endpoint(self, int outcome, double now, double retry_after_s=*)
+    cdef _upload_over(self, Link link)
     cdef _finish(self, int outcome, double now, double retry_after_s=*)

@@ -14,6 +14,7 @@ from typing import Any
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.outcome import ABANDONED, CANCELLED, FAULT, NEUTRAL, SUCCESS, UNPROCESSED
 from proxy.codec.h1_client import Http1Client
+from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
 from proxy.codec.h1_server import Http1Server
@@ -21,6 +22,7 @@ from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.failure import (
     CONNECT_FAILED,
+    ERROR_HEADER,
     HTTP_FAULTS,
     HTTP_TOO_MANY_REQUESTS,
     METHOD_NOT_ALLOWED,
@@ -30,14 +32,22 @@ from proxy.relay.failure import (
     Failure,
 )
 from proxy.relay.http1.answer import encode_answer
-from proxy.relay.http1.link import Link
-from proxy.relay.relay import Decision, Relay
+from proxy.relay.http1.link import MAX_HONOURED, Link, find_sole
+from proxy.relay.relay import TICK_S, Decision, Relay
 
 MAX_REPLAY_BYTES = 65_536
 # How many endpoints a request may be refused by.
 MAX_REFUSALS = 2
 # A client that has sent its end may only have no more to say; so long it gets its answer, then it counts as gone.
 HALF_CLOSED_S = 5.0
+# An endpoint that has answered well before it has all of the request reads on for so long: in all, and without a byte.
+UPLOAD_S = 30.0
+UPLOAD_IDLE_S = 5.0
+_HTTP_REDIRECTS = 300
+_HTTP_BAD_REQUEST = 400
+_NO_BODY, _UNTIL_CLOSE = NO_BODY, UNTIL_CLOSE
+_REFUSAL_STATUSES = (502, 503)
+_NAMES_FAILURE = b"\r\n" + ERROR_HEADER + b": "
 
 
 class Exchange:
@@ -71,6 +81,8 @@ class Exchange:
         "tunnelling",
         "unreached",
         "up",
+        "uploading",
+        "uploads_until_s",
     )
 
     decision: Decision
@@ -105,6 +117,10 @@ class Exchange:
         self.tick = 0
         # When the route's timeout ends it; 0.0 for never.
         self.expires_s = 0.0
+        # Its link counts it among those that are not complete.
+        self.uploading = False
+        # It is answered, and the rest of it goes on to the endpoint until then at most.
+        self.uploads_until_s = 0.0
 
     # ---- to an endpoint
 
@@ -158,13 +174,21 @@ class Exchange:
             # The routes have changed: what it would wait for here may never come.
             self.expires_s = 0.0
             self._follow(decision, now)
-        elif self.tried or cluster.fails_fast(now):
+        elif self.tried:
             self.fail(self._reason(cluster), cluster.describe(), now)
-        elif len(waiting) >= MAX_WAITING:
-            self.fail(OVERLOAD, cluster.name, now)
         else:
-            waiting[self] = None
-            self._limit_wait(cluster.deserted_since_s + cluster.failfast_s)
+            link = find_sole(cluster)
+            if link is not None and not link.rouse(now):
+                link = None
+            if cluster.fails_fast(now):
+                self.fail(self._reason(cluster), cluster.describe(), now)
+            elif len(waiting) >= MAX_WAITING:
+                self.fail(OVERLOAD, cluster.name, now)
+            else:
+                waiting[self] = None
+                self._limit_wait(cluster.deserted_since_s + cluster.failfast_s)
+            if link is not None:
+                link.redial()
 
     def _reason(self, cluster: Cluster) -> Failure:
         return CONNECT_FAILED if self.unreached else cluster.failure
@@ -192,6 +216,10 @@ class Exchange:
         up.owner = self
         self.up = up
         self.reused = up.served > 0
+        if not self.request_end:
+            link: Link = up.link
+            link.unfinished += 1
+            self.uploading = True
         up.send_request(head)
         body = self.body
         if body is not None:
@@ -236,8 +264,12 @@ class Exchange:
         self.ended_s = now
         self.trailers = trailers
         up = self.up
+        if self.uploading and self.endpoint is not None:
+            self._upload_over(self.endpoint.link)
         if up is not None:
             up.send_end(trailers)
+            if self.uploads_until_s:
+                self._end_upload(now)
         elif self.endpoint is not None:
             link: Link = self.endpoint.link
             link.completed(self)
@@ -249,9 +281,11 @@ class Exchange:
             self._end_tunnel(now)
         elif not self.request_end:
             self.cancel(now)
-        elif not self.done and (not self.expires_s or self.expires_s > now + HALF_CLOSED_S):
+        elif not self.done and not self.responding and (not self.expires_s or self.expires_s > now + HALF_CLOSED_S):
             self.expires_s = now + HALF_CLOSED_S
-            self._set_deadline(self.expires_s)
+            # One that waits for an endpoint may have to give up before that.
+            if not self.tick or self.tick * TICK_S > self.expires_s:
+                self._set_deadline(self.expires_s)
 
     def cancel(self, now: float) -> None:
         """The client is gone."""
@@ -264,10 +298,16 @@ class Exchange:
         if not self.done:
             self._count(True, now)
             self._finish(SUCCESS if self.tunnelling else CANCELLED, now)
+        elif self.uploads_until_s:
+            self.uploads_until_s = 0.0
+            self._set_deadline(0.0)
         self._abandon_upstream()
 
     def reject(self, failure: Failure, detail: str, now: float) -> None:
         """The client broke the protocol in the middle of its request."""
+        if self.uploads_until_s:
+            self.cancel(now)
+            return
         self.request_end = False
         self.fail(failure, detail, now)
 
@@ -300,11 +340,15 @@ class Exchange:
 
     def response(self, head: ResponseHead, framing: int, now: float) -> None:
         """The head of the response."""
-        if head.refused and self._may_go_elsewhere():
+        if head.refused and self._may_go_elsewhere(head):
             self._go_elsewhere(now)
             return
         self.body = None
         self.responding = True
+        if self.down is not None and self.down.ended:
+            # It has begun, so it comes to its end: a part of it must not be taken for the whole.
+            self.expires_s = self.started_s + self.decision.timeout_s if self.decision.timeout_s > 0 else 0.0
+            self._set_deadline(self.expires_s)
         status = self.status = head.status
         if status >= HTTP_TOO_MANY_REQUESTS:
             self.retry_after_s = head.retry_after_s
@@ -335,10 +379,13 @@ class Exchange:
         success = self.status < 500
         self._count(success, now)
         self._finish(FAULT if self.faulty else SUCCESS if success else NEUTRAL, now, self.retry_after_s)
+        if not self.request_end and self.status < _HTTP_REDIRECTS and not (up.ended or up.closed):
+            self._upload_on(now)
+            return
         self.up = None
         self.down = None
         up.owner = None
-        if up.reusable and clean and self.request_end:
+        if up.reusable and clean and self.request_end and (self.head.framing == _NO_BODY or self._was_read()):
             up.resume()
             link: Link = up.link
             link.release(up, now)
@@ -346,10 +393,48 @@ class Exchange:
             up.close()
         down.answered(now)
 
+    def _was_read(self) -> bool:
+        """Whether the endpoint has most likely taken the request's body.
+
+        Many refuse, or answer a GET, without a look at it, and read it as the next request: its answer would be the
+        next client's.
+        """
+        # PUT alone of the idempotent methods has a body that means something.
+        has_meaning = not self.head.idempotent or self.head.encoded.startswith(b"PUT ")
+        return has_meaning and self.status < _HTTP_BAD_REQUEST
+
+    def _upload_on(self, now: float) -> None:
+        """Answered well before all of the request has come: the endpoint gets the rest, since it may count on it."""
+        self.uploads_until_s = now + UPLOAD_S
+        self._set_deadline(now + UPLOAD_IDLE_S)
+        down = self.down
+        if down is not None and down.sending == _UNTIL_CLOSE:
+            down.finish()
+
+    def _end_upload(self, now: float) -> None:
+        """All of it has come, or it will not: neither connection serves another request."""
+        self.uploads_until_s = 0.0
+        if self.tick:
+            self._set_deadline(0.0)
+        up = self.up
+        self.up = None
+        if up is not None:
+            up.owner = None
+            if self.request_end:
+                up.close()
+            else:
+                up.abort()
+        down = self.down
+        self.down = None
+        if down is not None:
+            down.answered(now)
+
     def upstream_lost(self, failure: Failure, detail: str, may_retry: bool, now: float) -> None:
         """The connection went, or its peer broke the protocol; the request may have been processed."""
         self.up = None
         if self.done:
+            if self.uploads_until_s:
+                self._end_upload(now)
             return
         if self.tunnelling:
             self._count(True, now)
@@ -373,19 +458,38 @@ class Exchange:
         self.needs_fresh = True
         self.dispatch(now)
 
-    def _may_go_elsewhere(self) -> bool:
-        """Whether all that came of the request is here, and it has not been sent around for long."""
+    def _may_go_elsewhere(self, head: ResponseHead) -> bool:
+        """Whether a sidecar can have said so, all that came of the request is here, and it has not gone far already.
+
+        An application that says so could have every request made twice: so it is heard a limited number of times, and
+        never where there is nothing but it, as behind a sidecar of its own.
+        """
+        cluster = self.decision.cluster
+        endpoint = self.endpoint
+        if cluster is None or endpoint is None or not has_others(cluster, endpoint):
+            return False
+        link: Link = endpoint.link
+        if head.status not in _REFUSAL_STATUSES or not head.close or _NAMES_FAILURE not in head.encoded.lower():
+            return False
         has_all = self.body is not None or (self.request_end and self.body_bytes == 0)
-        return has_all and len(self.tried) < MAX_REFUSALS
+        return has_all and len(self.tried) < MAX_REFUSALS and link.refusals < MAX_HONOURED
 
     def _go_elsewhere(self, now: float) -> None:
-        """The endpoint's sidecar has refused it: its application has ended, and has not seen the request."""
+        """The endpoint's sidecar has refused it: its application has ended, and has not seen the request.
+
+        That happens once in its life, to what is on its way then; more of it counts as a fault.
+        """
+        outcome = UNPROCESSED
         self.relay.tally.replayed()
         self._count(False, now)
         self.handle = None
         if self.endpoint is not None:
             self.tried += (self.endpoint,)
-        self._leave_endpoint(UNPROCESSED, now)
+            link: Link = self.endpoint.link
+            if link.refusals:
+                outcome = FAULT
+            link.refusals += 1
+        self._leave_endpoint(outcome, now)
         self._abandon_upstream()
         self.dispatch(now)
 
@@ -415,17 +519,27 @@ class Exchange:
         """The route's timeout, or the time to wait for an endpoint."""
         self.tick = 0
         if self.done:
+            if self.uploads_until_s:
+                self._look_at_upload(now)
             return
         if self.expires_s and now >= self.expires_s:
-            if self.down is not None and self.down.ended:
-                self.cancel(now)
-            else:
-                # Only a request that was complete and got no byte in answer has waited for the endpoint.
-                self.fail(TIMEOUT, "", now, self.request_end and not self.responding)
+            down = self.down
+            # Only a request that was complete and got no byte in answer has waited for the endpoint, and only if its
+            # client would have waited longer.
+            waited = self.request_end and not self.responding and not (down is not None and down.ended)
+            self.fail(TIMEOUT, "", now, waited)
         else:
             cluster = self.decision.cluster
             assert cluster is not None
             self.fail(self._reason(cluster) if self.endpoint is None else OVERLOAD, cluster.describe(), now)
+
+    def _look_at_upload(self, now: float) -> None:
+        down = self.down
+        until_s = 0.0 if down is None else min(down.now + UPLOAD_IDLE_S, self.uploads_until_s)
+        if now < until_s:
+            self._set_deadline(until_s)
+        else:
+            self._end_upload(now)
 
     def fail(self, failure: Failure, detail: str, now: float, is_fault: bool = False) -> None:
         """End the request by a row of the table; `is_fault` says whether it counts against the endpoint."""
@@ -494,8 +608,14 @@ class Exchange:
                 outcome = ABANDONED
             endpoint.end(outcome, now - self.begun_s, self.sampled, now, retry_after_s)
             link: Link = endpoint.link
+            if self.uploading:
+                self._upload_over(link)
             if link.waiting:
                 link.waiting.pop(self, None)
+
+    def _upload_over(self, link: Link) -> None:
+        self.uploading = False
+        link.unfinished -= 1
 
     def _finish(self, outcome: int, now: float, retry_after_s: float = -1.0) -> None:
         self.done = True
@@ -507,3 +627,8 @@ class Exchange:
         elif self.decision.cluster is not None:
             waiting: Any = self.decision.cluster.waiting
             waiting.pop(self, None)
+
+
+def has_others(cluster: Cluster, endpoint: Endpoint) -> bool:
+    """Whether there is anybody else; the endpoint itself may have been taken out since it got the request."""
+    return any(other is not endpoint for other in cluster.balancer.endpoints)

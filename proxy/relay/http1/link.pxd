@@ -4,16 +4,17 @@ from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.h1_client cimport Http1Client
 from proxy.relay.cluster cimport Cluster
 
-cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S
+cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S, _WANTED_S
+cdef int MAX_UNFINISHED
 
 @cython.final
 cdef class Link:
     cdef public Cluster cluster
     cdef public Endpoint endpoint
     cdef public object dial, waiting, target
-    cdef public bint removed
-    cdef public int failures, conns, dialling
-    cdef public double connect_timeout_s, made_room_s
+    cdef public bint removed, asleep
+    cdef public int failures, conns, dialling, max_connections, unfinished, refusals
+    cdef public double connect_timeout_s, made_room_s, asked_s
     cdef public dict members
     cdef public list idle
 
@@ -24,10 +25,14 @@ cdef class Link:
     @cython.locals(conn=Http1Client)
     cpdef bint park(self, exchange) except -1
     cpdef completed(self, exchange)
+    cdef bint _is_full(self)
     cdef bint _make_place(self, exchange) except -1
     @cython.locals(conn=Http1Client, stalled=list)
     cpdef make_room(self, double now)
     cdef _dial_more(self, bint is_complete)
+    cpdef redial(self)
+    cpdef bint rouse(self, double now)
+    cdef bint _is_wanted(self, double now)
     cpdef attach(self, Http1Client conn, double now)
     cpdef failed(self, str error, double now)
     cpdef release(self, Http1Client conn, double now)
@@ -39,5 +44,7 @@ cdef class Link:
     @cython.locals(conn=Http1Client)
     cpdef close_idle(self, double now)
 
+@cython.locals(endpoints=list, link=Link)
+cpdef Link find_sole(Cluster cluster)
 cpdef bint is_stalled(exchange, double now) except -1
 cpdef double idle_limit_s(Http1Client conn) except? -1.0

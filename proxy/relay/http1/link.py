@@ -3,8 +3,10 @@
 A connection carries one request at a time, so there are as many as requests were under way at once; what is idle for
 too long is closed by whoever sweeps. Requests that find none free wait here for the dial, or for one to become free.
 
-Invariants: `conns` counts those that are open, `dialling` those on their way, together at most MAX_CONNECTIONS; an
-endpoint is taken to be ready until a dial fails, and then, while one dial after the other is tried, until one succeeds.
+Invariants: `conns` counts those that are open, `dialling` those on their way, together at most `max_connections`; what
+has become a tunnel counts no more. An endpoint is taken to be ready until a dial fails, and then, while one dial after
+the other is tried, until one succeeds; the only one of a cluster is not tried while nobody asks for it: nobody counts
+the ports that a scan has found closed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from proxy.relay.failure import OVERLOAD, STALLED
 from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 1_024
-# A request that is not complete gets none of the last quarter: clients that never finish theirs leave it to others.
+# Where an endpoint is the only one there is nothing to balance: the room for clients bounds its connections (`net`).
+_MAX_SOLE = 1_000_000
+# So many requests that are not complete are sent to an endpoint: clients that never finish theirs leave it to others.
 MAX_UNFINISHED = 768
 MAX_IDLE = 128
 # The idle ones are closed after this long, or a second before the endpoint says that it does.
@@ -32,16 +36,24 @@ _UNFINISHED_S = 2.0
 _MIN_BYTES_PER_S = 500.0
 # To look for stalled requests costs a glance at each, so it is done so seldom, and ends so many.
 _MAKE_ROOM_S = 0.1
+# The only endpoint is dialled again for so long after the last request for it.
+_WANTED_S = 5.0
+# So often it is believed that its sidecar has refused a request: what is on its way when its application ends.
+MAX_HONOURED = 100
 _MAKE_ROOM = 16
 
 
 class Link:
     """`dial` asks `net` for one more connection: it comes through `attach`, or `failed` says why not.
 
-    `target` is what the configuration says of the endpoint, for whoever describes it; `failures` are dials in a row.
+    `target` is what the configuration says of the endpoint, for whoever describes it; `failures` are dials in a row;
+    `unfinished` are the requests under way whose clients have not sent all of them; `refusals` those that its sidecar
+    has sent back.
     """
 
     __slots__ = (
+        "asked_s",
+        "asleep",
         "cluster",
         "connect_timeout_s",
         "conns",
@@ -51,9 +63,12 @@ class Link:
         "failures",
         "idle",
         "made_room_s",
+        "max_connections",
         "members",
+        "refusals",
         "removed",
         "target",
+        "unfinished",
         "waiting",
     )
 
@@ -65,6 +80,12 @@ class Link:
         self.connect_timeout_s = 1.0
         self.failures = 0
         self.removed = False
+        self.max_connections = MAX_CONNECTIONS
+        self.unfinished = 0
+        self.refusals = 0
+        # When it was last asked for, and whether it is dialled no more because that is long ago.
+        self.asked_s = 0.0
+        self.asleep = False
         self.conns = 0
         self.members: dict[Http1Client, None] = {}
         self.made_room_s = 0.0
@@ -76,12 +97,12 @@ class Link:
         endpoint.ready = True
 
     def take(self) -> Http1Client | None:
-        """A connection that is free, unless it is one of the last quarter."""
-        return self.idle.pop() if self.idle and self.conns - len(self.idle) < MAX_UNFINISHED else None
+        """A connection that is free, unless too many requests are not complete: then who asks has to be."""
+        return self.idle.pop() if self.idle and self.unfinished < MAX_UNFINISHED else None
 
     def take_sure(self) -> Http1Client | None:
         """The same for a request that could not be sent again: not one that the endpoint has closed a moment ago."""
-        return self._take_sure() if self.conns - len(self.idle) < MAX_UNFINISHED else None
+        return self._take_sure() if self.unfinished < MAX_UNFINISHED else None
 
     def _take_sure(self) -> Http1Client | None:
         while self.idle:
@@ -100,10 +121,14 @@ class Link:
             exchange.send(conn, exchange.begun_s)
             return True
         self.waiting[exchange] = None
+        self.asked_s = exchange.begun_s
         self._dial_more(exchange.request_end)
-        if self.conns >= MAX_UNFINISHED:
+        if self._is_full():
             self.make_room(exchange.begun_s)
         return True
+
+    def _is_full(self) -> bool:
+        return self.unfinished >= MAX_UNFINISHED or self.conns >= self.max_connections
 
     def completed(self, exchange: Any) -> None:
         """All of a request has come that may be waiting."""
@@ -134,13 +159,37 @@ class Link:
             exchange.fail(STALLED, "", now)
 
     def _dial_more(self, is_complete: bool) -> None:
-        """For those who wait; of the last quarter, one for a request that is complete."""
-        while self.dialling < len(self.waiting) and self.conns + self.dialling < MAX_UNFINISHED and not self.removed:
-            self.dialling += 1
-            self.dial(self)
-        if is_complete and MAX_UNFINISHED <= self.conns + self.dialling < MAX_CONNECTIONS and not self.removed:
-            self.dialling += 1
-            self.dial(self)
+        """For those who wait; where too many of them may not be complete, one for a request that is."""
+        if self.removed:
+            return
+        while (
+            self.dialling < len(self.waiting)
+            and self.unfinished + self.dialling < MAX_UNFINISHED
+            and self.conns + self.dialling < self.max_connections
+        ):
+            self.redial()
+        is_late = self.unfinished + self.dialling >= MAX_UNFINISHED
+        if is_complete and is_late and self.conns + self.dialling < self.max_connections:
+            self.redial()
+
+    def redial(self) -> None:
+        self.dialling += 1
+        self.dial(self)
+
+    def rouse(self, now: float) -> bool:
+        """Somebody asks for it, and it is not ready. True where it was not dialled any more, and now has to be."""
+        self.asked_s = now
+        if not self.asleep:
+            return False
+        self.asleep = False
+        self.failures = 0
+        # What was last heard of it is old: who asks waits for the dial.
+        self.cluster.deserted_since_s = now
+        return True
+
+    def _is_wanted(self, now: float) -> bool:
+        others = len(self.cluster.balancer.endpoints) > 1
+        return others or bool(self.cluster.waiting) or now - self.asked_s < _WANTED_S
 
     # ---- from net
 
@@ -155,7 +204,7 @@ class Link:
         self._give(conn, True, now)
 
     def failed(self, error: str, now: float) -> None:
-        """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds."""
+        """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds or nobody asks."""
         self.dialling -= 1
         self.failures += 1
         self.cluster.last_error = error
@@ -165,8 +214,10 @@ class Link:
             self.cluster.set_ready(self.endpoint, False, now)
         self.scatter(now)
         if self.dialling == 0:
-            self.dialling = 1
-            self.dial(self)
+            if self._is_wanted(now):
+                self.redial()
+            else:
+                self.asleep = True
 
     # ---- from the relay
 
@@ -179,7 +230,7 @@ class Link:
             conn.close()
             return
         exchange = self._find_waiting(is_fresh) if self.waiting else None
-        if exchange is not None and (exchange.request_end or self.conns - len(self.idle) <= MAX_UNFINISHED):
+        if exchange is not None and (exchange.request_end or self.unfinished < MAX_UNFINISHED):
             del self.waiting[exchange]
             exchange.send(conn, now)
         elif len(self.idle) < MAX_IDLE:
@@ -203,7 +254,7 @@ class Link:
         return begun or unfinished
 
     def forget(self, conn: Http1Client) -> None:
-        """A connection is gone, or takes no more requests."""
+        """A connection is gone, or takes no more requests: it may be a tunnel now, whose client has room of its own."""
         self.conns -= 1
         self.members.pop(conn, None)
         if conn.owner is None and conn in self.idle:
@@ -226,8 +277,9 @@ class Link:
 
     def close_idle(self, now: float) -> None:
         """Every second or so: end what nobody has used for long, or what others wait for."""
-        if self.waiting and self.conns >= MAX_UNFINISHED:
-            self.make_room(now)
+        if self.waiting:
+            if self._is_full():
+                self.make_room(now)
             if self.waiting:
                 self._dial_more(self._find_waiting(True).request_end)
         for conn in [conn for conn in self.idle if now - conn.now > idle_limit_s(conn)]:
@@ -246,6 +298,15 @@ def idle_limit_s(conn: Http1Client) -> float:
     if conn.keep_alive_s < 0:
         return IDLE_S
     return min(IDLE_S, max(0.0, conn.keep_alive_s - _HINT_MARGIN_S))
+
+
+def find_sole(cluster: Cluster) -> Link | None:
+    """The link of a cluster's only endpoint."""
+    endpoints = cluster.balancer.endpoints
+    if len(endpoints) != 1:
+        return None
+    link: Link = endpoints[0].link
+    return link
 
 
 def replace_endpoints(
@@ -270,4 +331,9 @@ def replace_endpoints(
         wanted.append(endpoint)
     for gone in cluster.balancer.replace(wanted):
         gone.link.remove(now)
+    for endpoint in wanted:
+        link: Link = endpoint.link
+        link.max_connections = _MAX_SOLE if len(wanted) == 1 else MAX_CONNECTIONS
+        if len(wanted) > 1 and link.rouse(now):
+            link.redial()
     cluster.refresh(now)

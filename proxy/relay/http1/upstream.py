@@ -39,6 +39,7 @@ class Upstream(Http1Client):
     def switched(self, head: ResponseHead) -> None:
         exchange: Exchange | None = self.owner
         if exchange is not None:
+            self._leave()
             exchange.switched(head, self.now)
 
     def response_received(self, head: ResponseHead, framing: int) -> None:

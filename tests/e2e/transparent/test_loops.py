@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     except grpc.RpcError as error:
         print(error.code().name, dict(error.trailing_metadata())["gossamer-error"])
 """
+
+
+SECOND = ADMIN_PORT + 1  # of the second worker
 
 
 class Pods(NamedTuple):
@@ -61,6 +65,25 @@ def test_grpc_is_answered(pods: Pods) -> None:
     for pod, host, port in ways(pods):
         done = run(pod, [sys.executable, "-c", CALL, f"{host}:{port}"])
         assert done.stdout == "ABORTED loop\n", done.stderr
+
+
+def test_a_neighbour_is_not_led_to_the_admin_port_of_another_worker() -> None:
+    """Whoever asked it by way of the sidecar would pass for the pod itself, which may end it."""
+    require_namespaces()
+    with ExitStack() as stack:
+        network = stack.enter_context(Network())
+        pod, stranger = network.add_pod("meshed"), network.add_pod("stranger")
+        pod.run([*MESH, "proxy", "init"], check=True)
+        options = ["--intercept", "--admin", f"0.0.0.0:{ADMIN_PORT}", "--workers", "2"]
+        sidecar = stack.enter_context(pod.start([*proxy_process.command(), *options], PROXY_UID, PROXY_UID))
+        eventually(Meshed(pod, sidecar, None).is_ready, "the sidecar")
+        status, _, headers = ask(stranger, pod.addresses[4], SECOND, "/shutdown", method="POST")
+        assert (status, headers["gossamer-error"]) == (508, "loop")
+        pod.run([*MESH, "proxy", "init", "--workers", "2"], check=True)
+        status, _, headers = ask(stranger, pod.addresses[4], SECOND, "/live")
+        assert (status, "gossamer-error" in headers) == (200, False)
+        sidecar.signal(signal.SIGTERM)
+        assert sidecar.wait() == 0, sidecar.stderr
 
 
 @pytest.mark.parametrize("word", [b"", b"\x00raw"])

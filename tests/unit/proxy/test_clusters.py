@@ -110,3 +110,52 @@ def test_of_a_very_large_cluster_a_steady_part_is_used() -> None:
     assert len(set(chosen) & set(choose(endpoints[10:], 7))) >= MAX_ENDPOINTS - 10
     assert set(choose(endpoints, 8)) != set(chosen)
     assert choose(endpoints[:MAX_ENDPOINTS], 7) == endpoints[:MAX_ENDPOINTS]
+
+
+def hold(bench: Bench, protocol: str = "") -> None:
+    bench.clusters.hold(model.Cluster("a", (model.Endpoint("10.0.0.1", 80),), protocol=protocol), 1.0)
+
+
+def test_what_somebody_called_is_not_dialled_ahead() -> None:
+    """It may be any server on earth, and most of them speak HTTP/1."""
+    bench = Bench()
+    hold(bench)
+    assert not bench.dialled
+    bench.clusters.http2("a", 1.0)
+    assert bench.dialled == ["10.0.0.1"]
+
+
+def test_what_is_known_to_speak_http_2_is_dialled_ahead_and_for_ever() -> None:
+    bench = Bench()
+    hold(bench, model.HTTP2)
+    assert bench.dialled == ["10.0.0.1"]
+    assert bench.clusters.end_futile(1_000.0) == []
+
+
+def test_what_does_not_answer_to_http_2_is_dialled_only_while_it_is_asked_for() -> None:
+    bench = Bench()
+    hold(bench)
+    cluster = bench.clusters.http2("a", 1.0)
+    (endpoint,) = bench.endpoints().values()
+    assert cluster.fails_fast(10.0)
+    assert bench.clusters.end_futile(14.0) == []
+    assert bench.clusters.end_futile(16.0) == [cluster]
+    assert endpoint.link.removed
+    assert bench.clusters.http2("a", 17.0) is not cluster
+    assert bench.dialled == ["10.0.0.1", "10.0.0.1"]
+
+
+def test_what_has_answered_to_http_2_stays() -> None:
+    bench = Bench()
+    hold(bench)
+    cluster = bench.clusters.http2("a", 1.0)
+    (endpoint,) = bench.endpoints().values()
+    cluster.set_ready(endpoint, True, 2.0)
+    assert bench.clusters.end_futile(1_000.0) == []
+
+
+def test_without_endpoints_nothing_is_dialled_so_nothing_ends() -> None:
+    bench = Bench()
+    bench.clusters.hold(model.Cluster("a", ()), 1.0)
+    bench.clusters.http2("a", 1.0)
+    assert bench.clusters.end_futile(1_000.0) == []

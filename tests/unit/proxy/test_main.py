@@ -30,8 +30,21 @@ def test_opaque_ports_are_an_option_or_a_variable(
         (["--listen", "a:1", "--listen", "a:2", "--to", "a:3"], "--listen is given twice"),
         (["--config", "a", "--config", "b"], "--config is given twice"),
         (["--listen", "a:1", "--to", "a:1,", "b:2"], "unrecognized: b:2 (endpoints are separated by a comma"),
-        (["--config", "a", "--to", "a:1"], "--config stands alone"),
+        (["--config", "a", "--to", "a:1"], "without --control-plane or --intercept, --config takes no --listen, --to,"),
         (["--listen", "a:1"], "give --config FILE, or --listen HOST:PORT and --to"),
+        ([], "or --listen HOST:PORT and --control-plane HOST:PORT, or in a pod --intercept"),
+        (
+            ["--listen", "a:1", "--to", "a:2", "--opaque-ports", "25"],
+            "--opaque-ports needs --intercept, since only then",
+        ),
+        (["--listen", "a:1", "--to", "a:2", "--inbound-port", "25"], "--inbound-port needs --intercept"),
+        (
+            ["--intercept", "--outbound-port", "99999"],
+            "argument --outbound-port: '99999' is no port (a number from 1 to",
+        ),
+        (["--intercept", "--inbound-port", "1-2"], "argument --inbound-port: '1-2' is no port"),
+        (["--intercept", "--inbound-port", "1", "--inbound-port", "2"], "--inbound-port is given twice"),
+        (["--intercept", "--inbound-port", "4140"], "--outbound-port and --inbound-port are both 4140"),
         (["--listen", "a:1", "--to", "a:2", "--workers", "0"], "--workers is a number from 1 to 64"),
         (["--intercept", "--opaque-ports", "25,web"], "ranges such as 3000-3010, commas between, not 'web'"),
     ],
@@ -43,3 +56,12 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(
         parse(argv)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GOSSAMER_OPAQUE_PORTS", "web")
+    with pytest.raises(SystemExit) as end:
+        parse(["--intercept"])
+    assert end.value.code == 2
+    assert "the variable GOSSAMER_OPAQUE_PORTS: write ports from 1 to 65535" in capsys.readouterr().err.splitlines()[-1]
+    parse(["--listen", "127.0.0.1:1", "--to", "127.0.0.1:2"])  # who intercepts nothing does not look at it

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from injector.patch.wishes import OPAQUE_PORTS
+from injector.patch.ending import read_end, share_out
+from injector.patch.wishes import OPAQUE_PORTS, read_wishes
 from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
 from proxy import arguments
 from proxy.hooks import arguments as hooks
@@ -14,6 +15,7 @@ from proxy.init import arguments as init
 from proxy.life.settings import read_life
 from proxy.membership import read_membership
 from proxy.route import hints
+from proxy.route.model import Settings as SidecarSettings
 from tests.unit.injector.patch.pods import Fields, environment, find, make_pod, mesh
 
 # What the kubelet makes of the downward API's fields.
@@ -82,6 +84,15 @@ def test_it_understands_how_the_pod_ends(options: dict[str, str]) -> None:
     life = read_life(environment_inside(proxy))
     expected = (0.25, 90.0, 3600.0) if "drain_timeout" in options else (0.0, 5.0, 0.0)
     assert (life.drain_delay_s, life.drain_timeout_s, life.shutdown_grace_s) == expected
+
+
+def test_of_its_end_it_is_not_told_what_it_does_by_itself() -> None:
+    pod = make_pod("spec: {terminationGracePeriodSeconds: 60}")
+    life = read_life(environment_inside(find(mesh(pod), PROXY_CONTAINER)))
+    shares = share_out(read_wishes({}, {}, {}), read_end(pod["spec"]))
+    assert life.drain_timeout_s is None
+    assert shares.drain_timeout == f"{SidecarSettings().drain_timeout_s:.0f}s"
+    assert shares.drain_delay == f"{life.drain_delay_s:.0f}s"
 
 
 @pytest.mark.parametrize(("ports", "found"), [("", set()), ("9, 25-27", {9, 25, 26, 27}), (OPAQUE_PORTS, None)])

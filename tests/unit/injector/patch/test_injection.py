@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from injector.patch import Settings, Verdict
+from injector.patch.ending import read_end, share_out
 from injector.patch.settings import name_control_plane
+from injector.patch.wishes import read_wishes
 from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
 from tests.unit.injector.patch.pods import environment, find, make_pod, mesh, names
 
@@ -18,8 +20,10 @@ def test_a_native_sidecar_serves_before_anything_else_starts() -> None:
     assert names(outcome, "volumes") == ["data", "gossamer-run", "gossamer-identity"]
     proxy = find(outcome, PROXY_CONTAINER)
     assert proxy["restartPolicy"] == "Always"
-    assert proxy["startupProbe"]["httpGet"] == {"path": "/ready", "port": 4191}
-    assert proxy["lifecycle"] == {"preStop": {"exec": {"command": ["mesh", "proxy", "drain"]}}}
+    assert proxy["lifecycle"] == {
+        "postStart": {"exec": {"command": ["mesh", "proxy", "await"]}},
+        "preStop": {"exec": {"command": ["mesh", "proxy", "drain"]}},
+    }
 
 
 def test_a_plain_container_comes_first_and_its_rules_last() -> None:
@@ -46,7 +50,7 @@ def test_without_interception_the_application_calls_the_sidecar_itself() -> None
     assert names(outcome, "initContainers") == [PROXY_CONTAINER]
     proxy = find(outcome, PROXY_CONTAINER)
     assert proxy["command"][:4] == ["mesh", "proxy", "--listen", "127.0.0.1:4140"]
-    assert "lifecycle" not in proxy
+    assert [*proxy["lifecycle"]] == ["postStart"]
     assert [port["containerPort"] for port in proxy["ports"]] == [4191]
     assert find(outcome, "web") == find(mesh(make_pod(probed, interception="none")), "web")
     assert outcome.after["spec"]["containers"] is outcome.before["spec"]["containers"]
@@ -95,8 +99,8 @@ def test_options_reach_the_command_lines() -> None:
         *("--skip-subnets", "10.0.0.0/8", "--proxy-uid", "1001", "--backend", "legacy"),
     ]
     assert "gossamer-controlplane.elsewhere.svc.example.local:4150" in proxy["command"]
-    assert environment(proxy) == {"GOSSAMER_OPAQUE_PORTS": "5432"}
-    assert "startupProbe" not in proxy
+    assert environment(proxy) == {"GOSSAMER_DRAIN_TIMEOUT": "24s", "GOSSAMER_OPAQUE_PORTS": "5432"}
+    assert [*proxy["lifecycle"]] == ["preStop"]
     for container in (rules, proxy):
         assert (container["image"], container["imagePullPolicy"]) == ("mesh:2", "Never")
         assert container["resources"]["limits"] == {"cpu": "1", "memory": "64Mi"}
@@ -106,10 +110,23 @@ def test_options_reach_the_command_lines() -> None:
 @pytest.mark.parametrize(
     ("grace_s", "options", "expected"),
     [
-        (30, {}, {}),
-        (None, {}, {}),
-        (9, {}, {"GOSSAMER_DRAIN_DELAY": "3s"}),
-        (0, {}, {"GOSSAMER_DRAIN_DELAY": "0s"}),
+        (36, {}, {}),
+        (30, {}, {"GOSSAMER_DRAIN_TIMEOUT": "24s"}),
+        (None, {}, {"GOSSAMER_DRAIN_TIMEOUT": "24s"}),
+        (9, {}, {"GOSSAMER_DRAIN_DELAY": "3s", "GOSSAMER_DRAIN_TIMEOUT": "5s"}),
+        (5, {}, {"GOSSAMER_DRAIN_DELAY": "1s", "GOSSAMER_DRAIN_TIMEOUT": "3s"}),
+        (0, {}, {"GOSSAMER_DRAIN_DELAY": "0s", "GOSSAMER_DRAIN_TIMEOUT": "1s"}),
+        (60, {"drain_delay": "1m"}, {"GOSSAMER_DRAIN_DELAY": "1m", "GOSSAMER_DRAIN_TIMEOUT": "1s"}),
+        (30, {"drain_delay": "1500ms"}, {"GOSSAMER_DRAIN_DELAY": "1500ms", "GOSSAMER_DRAIN_TIMEOUT": "27s"}),
+        (
+            30,
+            {"native_sidecar": "false", "drain_delay": "10s"},
+            {
+                "GOSSAMER_DRAIN_DELAY": "10s",
+                "GOSSAMER_DRAIN_TIMEOUT": "5s",
+                "GOSSAMER_SHUTDOWN_GRACE": "14s",
+            },
+        ),
         (
             30,
             {"drain_delay": "1s", "drain_timeout": "9s"},
@@ -139,6 +156,36 @@ def test_the_pods_grace_period_is_shared_out(
     if grace_s is not None:
         pod["spec"]["terminationGracePeriodSeconds"] = grace_s
     assert environment(find(mesh(pod), PROXY_CONTAINER)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, ""),
+        ({"drain_delay": "90s"}, "drain-delay 90s + drain-timeout 1s is more than the 30s that the pod has"),
+        ({"drain_delay": "90s"}, "raise terminationGracePeriodSeconds to at least 91,"),
+        ({"drain_timeout": "25s"}, ""),
+        ({"drain_timeout": "25500ms"}, "drain-delay 5s + drain-timeout 25500ms is more than the 30s"),
+        ({"drain_timeout": "25500ms"}, "to at least 31,"),
+        (
+            {"shutdown_grace": "28s", "native_sidecar": "false"},
+            "drain-delay 5s + shutdown-grace 28s + drain-timeout 5s is more than the 30s",
+        ),
+    ],
+)
+def test_an_end_that_takes_longer_than_the_pod_has_is_warned_of(options: dict[str, str], said: str) -> None:
+    """The kubelet kills at the end of the period, in silence: an annotation must not ask for that unheard."""
+    warnings = mesh(make_pod(**options)).warnings
+    assert len(warnings) == (1 if said else 0)
+    assert said in "".join(warnings)
+
+
+@pytest.mark.parametrize("grace_s", range(2, 120))
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_what_nobody_asked_for_fits_into_the_pods_time(native: str, grace_s: int) -> None:
+    pod = make_pod(f"spec: {{terminationGracePeriodSeconds: {grace_s}}}", native_sidecar=native)
+    wishes = read_wishes(pod["metadata"]["annotations"], {}, {})
+    assert share_out(wishes, read_end(pod["spec"])).count_s() <= grace_s
 
 
 @pytest.mark.parametrize(

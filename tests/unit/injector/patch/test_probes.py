@@ -82,11 +82,10 @@ def test_an_annotation_turns_it_off() -> None:
     assert find(outcome, "web")["readinessProbe"] == {"tcpSocket": {"port": 80}}
 
 
-def test_probes_of_other_sidecars_are_led_there_too_and_ours_is_not() -> None:
+def test_probes_of_other_sidecars_are_led_there_too() -> None:
     text = "spec: {initContainers: [{name: log, restartPolicy: Always, startupProbe: {tcpSocket: {port: 80}}}]}"
     outcome = mesh(make_pod(text))
     assert find(outcome, "log")["startupProbe"]["httpGet"]["path"] == "/app-health/log/startup"
-    assert find(outcome, PROXY_CONTAINER)["startupProbe"]["httpGet"]["path"] == "/ready"
 
 
 def test_what_was_changed_since_survives_the_way_back() -> None:

@@ -42,6 +42,10 @@ def write(folder: Path, name: str, text: str = POD) -> str:
         ("a: 1\n---\nb: !thing 2\n", "is not YAML: line 3: could not determine a constructor for the tag '!thing'"),
         ("{{ .Values.a }}\n{{- end }}", "; a Helm chart has to be rendered first (helm template)"),
         ("\x00", "is not YAML: "),
+        ("hello world\n", "is no manifest: the document from line 1 on is only 'hello world', and no object."),
+        ("a: 1\n---\n- a\n", "is no manifest: the document from line 2 on is a list, and no object."),
+        ("[1, 2]", "is no manifest: the document from line 1 on is a list, and no object."),
+        ("[a, b]", "is no manifest: the document from line 1 on is a list, and no object."),
         ("[" * 100_000 + "]" * 100_000, "is no manifest: it is nested too deep"),
         ("a: " + "{a: " * 100_000, "is no manifest: it is nested too deep"),
     ],
@@ -67,8 +71,8 @@ def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     for source, sentence in (
         (str(tmp_path / "nowhere.yaml"), "cannot be read: no such file or directory."),
         (str(tmp_path), "has no manifests: no file in it ends with .yaml, .yml, .json."),
-        ("http://127.0.0.1:1/pod.yaml", "cannot be fetched: <urlopen error [Errno 111] Connection refused>."),
-        ("http://[", "cannot be fetched: Invalid IPv6 URL."),
+        ("http://127.0.0.1:1/pod.yaml", "cannot be fetched: connection refused."),
+        ("http://[", "cannot be fetched: invalid IPv6 URL."),
     ):
         assert run(["inject", source]) == 1
         assert capsys.readouterr() == ("", f"mesh inject: {source} {sentence}\n")
@@ -123,6 +127,20 @@ def test_files_directories_and_stdin_become_one_stream(
     assert "4 labelled" in err
 
 
+def test_an_empty_file_in_a_directory_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "all/a.yaml", "")
+    write(tmp_path, "all/b.yaml")
+    write(tmp_path, "all/c.yaml", " \n")
+    assert run(["inject", str(tmp_path / "all")]) == 0
+    out, err = capsys.readouterr()
+    assert [item["metadata"]["name"] for item in yaml.safe_load_all(out)] == ["web"]
+    assert "1 labelled" in err
+    (tmp_path / "all/b.yaml").unlink()
+    assert run(["inject", str(tmp_path / "all")]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "mesh inject: no objects\n")
+
+
 @pytest.fixture
 def site() -> Iterator[str]:
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -147,7 +165,7 @@ def test_from_a_url(site: str, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert run(["inject", f"{site}/pod.yaml"]) == 0
     assert "gossamer.mesh/inject: enabled" in capsys.readouterr().out
     assert run(["inject", f"{site}/other.yaml"]) == 1
-    assert "cannot be fetched: HTTP Error 404" in capsys.readouterr().err
+    assert "cannot be fetched: the answer is 404 Not Found." in capsys.readouterr().err
 
 
 def test_what_a_namespace_says_counts_for_its_pods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,9 +225,7 @@ def test_a_sidecar_of_other_settings_is_replaced(tmp_path: Path, capsys: pytest.
     assert err.startswith("skipped   pod/web: it has this very sidecar already")
 
 
-@pytest.mark.parametrize(
-    "text", ["just text", "- 1\n- 2\n", "a: 1\n", "---\n# nothing\n", "kind: List\nitems: [1, null]\n"]
-)
+@pytest.mark.parametrize("text", ["a: 1\n", "---\n# nothing\n", "--- \n...\n", "kind: List\nitems: [1, null]\n"])
 def test_what_is_no_object_passes_through(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inject", write(tmp_path, "odd.yaml", text)]) == 0
     assert capsys.readouterr().out == text

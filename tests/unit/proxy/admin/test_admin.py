@@ -2,20 +2,23 @@
 
 import asyncio
 import json
+import select
+import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
-from http.client import HTTPResponse
+from contextlib import ExitStack, asynccontextmanager, suppress
+from http.client import HTTPResponse, IncompleteRead
 from io import BytesIO
+from time import monotonic
 from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.admin import Admin, connection, pages
+from proxy.admin import Admin, connection, guests, pages
 from proxy.admin.connection import is_own_host
+from proxy.admin.guests import MAX_GUESTS
 from proxy.admin.http import Refusal, Request, parse_head
-from proxy.admin.pages import MAX_CONNECTIONS
 from proxy.config import from_arguments
 from proxy.errors import ListenError
 from proxy.route.model import Address
@@ -28,11 +31,13 @@ class Proxy:
         self.reason = ""
         self.pieces = [b"# a\n", b"", b"# b\n"]
         self.shutdowns = 0
+        self.writings = 0
         self.told = asyncio.Event()
         self.config = from_arguments("127.0.0.1:4140", "10.0.0.1:80,emoji:81")
         self.port = 0
 
     def metrics(self) -> Iterator[bytes]:
+        self.writings += 1
         yield from self.pieces
 
     def shutdown(self) -> None:
@@ -380,14 +385,15 @@ async def write_for_ever(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_silent_connections_do_not_lock_out_who_asks() -> None:
+async def test_silent_connections_do_not_lock_out_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest of those that ask nothing makes room."""
+    monkeypatch.setattr(guests, "MOMENT_S", 0.0)
     async with running() as proxy:
         proxy.pieces = [b"x" * 100_000] * 100
         reader, scraper = await asyncio.open_connection("127.0.0.1", proxy.port, limit=1000)
         scraper.write(b"GET /metrics HTTP/1.0\r\n\r\n")
         received = await asyncio.wait_for(reader.readexactly(1000), 20)
-        silent = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(2 * MAX_CONNECTIONS)]
+        silent = [await asyncio.open_connection("127.0.0.1", proxy.port) for _ in range(2 * MAX_GUESTS)]
         for _ in range(3):
             assert (await ask(proxy, "GET", "/live")).status == 200
         with suppress(ConnectionError):
@@ -398,6 +404,52 @@ async def test_silent_connections_do_not_lock_out_who_asks() -> None:
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
+
+
+async def test_connects_wait_where_the_loop_is_busy() -> None:
+    """A probe whose first packet the kernel drops tries again after a second, when it is too late."""
+    async with running() as proxy:
+        with ExitStack() as stack:
+            watch = select.poll()
+            awaited = set()
+            for _ in range(300):
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", proxy.port))
+                watch.register(sock, select.POLLOUT)
+                awaited.add(sock.fileno())
+            deadline_s = monotonic() + 5.0
+            while awaited and monotonic() < deadline_s:  # nothing is accepted meanwhile: this is the loop
+                for fd, events in watch.poll(100):
+                    assert events == select.POLLOUT
+                    watch.unregister(fd)
+                    awaited.remove(fd)
+            assert not awaited
+        assert (await ask(proxy, "GET", "/live")).status == 200
+
+
+async def test_a_page_that_breaks_midway_passes_for_no_whole_one(capfd: pytest.CaptureFixture[str]) -> None:
+    def breaks() -> Iterator[bytes]:
+        yield b"# a\n"
+        raise RuntimeError("on purpose")
+
+    proxy = Proxy()
+    admin = Admin(lambda: "", breaks, lambda: None, proxy.shutdown, proxy.drain)
+    proxy.port = (await admin.start(Address("127.0.0.1", 0))).port
+    for _ in range(2):
+        with pytest.raises((ConnectionError, IncompleteRead)):
+            await ask(proxy, "GET", "/metrics")
+    await admin.stop()
+    assert capfd.readouterr().err.count("RuntimeError: on purpose") == 1
+
+
+async def test_a_large_page_is_written_once_for_all() -> None:
+    async with running() as proxy:
+        proxy.pieces = [bytes([65 + number % 26]) * 50_000 for number in range(20)]
+        replies = [await ask(proxy, "GET", "/metrics") for _ in range(5)]
+        replies += await asyncio.gather(*(ask(proxy, "GET", "/metrics") for _ in range(5)))
+        assert {reply.text for reply in replies} == {b"".join(proxy.pieces).decode()}
+        assert proxy.writings == 1
 
 
 async def test_a_port_in_use_is_a_clear_error() -> None:

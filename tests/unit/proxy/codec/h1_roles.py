@@ -88,9 +88,8 @@ class ClientRecorder(Http1Client):
         self.events.append(("lost", reason))
 
 
-def feed(conn: Http1Connection, *pieces: bytes) -> bytes:
-    """Feed as `net` does, keeping what is not taken; returns that."""
-    tail = b""
+def feed(conn: Http1Connection, *pieces: bytes, tail: bytes = b"") -> bytes:
+    """Feed as `net` does, keeping what is not taken; returns that. `tail` is what it returned before."""
     for piece in pieces:
         data = bytearray(tail + piece)
         if data:

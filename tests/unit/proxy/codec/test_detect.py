@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, MORE, OPAQUE, TLS, detect
+from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, MORE, OPAQUE, TLS, detect, is_for_proxy
 from proxy.codec.tls_hello import Hello
 from tests.unit.proxy.codec.hellos import handshake, make_hello, records
 
@@ -96,3 +96,21 @@ def test_what_is_needed_is_more_than_there_is(data: bytes) -> None:
     verdict = detect(data)
     assert verdict.kind == MORE
     assert len(data) < verdict.needed <= MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("line", "is_so"),
+    [
+        (b"CONNECT a:443 HTTP/1.1\r\n", True),
+        (b"GET http://a/b HTTP/1.1\r\n", True),
+        (b"GET https://a/ HTTP/1.0\r\n", True),
+        (b"GET ftp://a/" + b"x" * 3_000, True),
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"GET /http://a/ HTTP/1.1\r\n", False),
+        (b"OPTIONS * HTTP/1.1\r\n", False),
+        (b"CONNECTED / HTTP/1.1\r\n", False),
+    ],
+)
+def test_what_is_said_to_a_proxy(line: bytes, is_so: bool) -> None:
+    assert detect(line).kind == HTTP1
+    assert is_for_proxy(line) is is_so

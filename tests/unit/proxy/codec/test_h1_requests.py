@@ -118,8 +118,15 @@ def test_hosts_that_are_none(host: bytes) -> None:
 
 def test_host_is_required_since_http_1_1() -> None:
     assert fault(b"GET / HTTP/1.1\r\n\r\n") == (400, "no host field")
-    events = read_requests(b"GET / HTTP/1.0\r\n\r\n")
-    assert events[0] == ("request", b"GET", b"", b"/", b"GET / HTTP/1.1\r\nhost: \r\n\r\n", True)
+
+
+@pytest.mark.parametrize("connection", [b"", b"Connection: keep-alive\r\n", b"Connection: close\r\nTE: trailers\r\n"])
+def test_without_a_host_a_request_stays_what_it_is(connection: bytes) -> None:
+    """Checks of load balancers are such; in HTTP/1.1 it would be refused, and so it would with an empty Host."""
+    event = read_requests(b"GET /a HTTP/1.0\r\nX: 1\r\n" + connection + b"\r\n")[0]
+    assert event[:4] == ("request", b"GET", b"", b"/a")
+    assert event[4] == b"GET /a HTTP/1.0\r\nX: 1\r\nconnection: close\r\n\r\n"
+    assert only(b"GET http://b/a HTTP/1.0\r\n\r\n") == b"GET /a HTTP/1.1\r\nhost: b\r\n\r\n"
 
 
 def test_an_empty_host_is_one() -> None:
@@ -267,6 +274,46 @@ def test_heads_are_bounded() -> None:
     assert read_requests(GET + (b"X: " + b"a" * 6_000 + b"\r\n") * 10 + b"\r\n")[0][0] == "request"
 
 
+@pytest.mark.parametrize("first", [GET, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"])
+def test_each_byte_of_what_is_not_whole_is_looked_at_once(first: bytes) -> None:
+    """Else who sends a head byte by byte costs more with each byte."""
+    conn = ServerRecorder()
+    tail = feed(conn, first)
+    looked = 0
+    for piece in (b"X: 1", b"\r", b"\nY: ", *[b"2"] * 500, b"\r\n", b"\r"):
+        tail = feed(conn, piece, tail=tail)
+        beginning = conn.beginning or (conn.chunks.beginning if conn.chunks else None)
+        assert beginning is not None
+        assert looked <= beginning.looked
+        assert len(tail) - 1 <= beginning.looked <= len(tail)
+        looked = beginning.looked
+    assert feed(conn, b"\n", tail=tail) == b""
+    assert conn.events[-1][0] == "end"
+    assert conn.beginning is None
+
+
+def test_too_many_fields_are_told_before_the_head_is_whole() -> None:
+    assert fault(GET + b"X: 1\r\n" * 100) == (431, "too many fields")
+    assert fault(GET + b"X: 1\r\n" * 100 + b"\0") == (431, "too many fields")
+    assert fault(GET + b"X: 1\r\n" * 99 + b"\0") == (400, "control character in a head")
+    assert read_requests(GET + b"X: 1\r\n" * 99) == []
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    assert read_requests(post + b"X: 1\r\n" * 101)[-1] == ("fault", 431, "trailers too large")
+    assert len(read_requests(post + b"X: 1\r\n" * 100)) == 1
+
+
+def test_a_trailer_section_that_is_due_shows() -> None:
+    conn = ServerRecorder()
+    feed(conn, GET + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+    assert not conn.is_in_trailers()
+    tail = feed(conn, b"0\r\n")
+    assert conn.is_in_trailers()
+    tail = feed(conn, b"X: 1\r\n", tail=tail)
+    assert conn.is_in_trailers()
+    assert feed(conn, b"\r\n", tail=tail) == b""
+    assert not conn.is_in_trailers()
+
+
 def test_limits_are_those_that_are_set() -> None:
     memo = HeadMemo(Limits(max_header_bytes=100, max_header_fields=2))
     assert read_requests(GET + b"x: 1\r\ny: 2\r\n\r\n", memo=memo)[0][1] == 431
@@ -278,6 +325,24 @@ def test_limits_are_those_that_are_set() -> None:
 def test_what_is_wrong_is_said_before_the_head_is_whole() -> None:
     """A client that ends its lines with a bare LF would wait for ever."""
     assert fault(b"GET / HTTP/1.0\n\n") == (400, "control character in a head")
+
+
+def test_an_empty_line_after_a_body_does_not_pause() -> None:
+    """Some clients send one (RFC 9112, section 2.2); while nothing is read, that the client has gone is not noticed."""
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na"
+    for pieces in ((post + b"\r\n",), (post, b"\r", b"\n")):
+        conn = ServerRecorder()
+        conn.answers = False
+        assert feed(conn, *pieces) == b""
+        assert not conn.paused
+        assert feed(conn, b"\r\n") == b"\r\n"
+        assert conn.paused
+    conn = ServerRecorder()
+    conn.answers = False
+    assert feed(conn, post, b"\r") == b"\r"
+    assert not conn.paused
+    assert feed(conn, b"\rG") == b"\rG"
+    assert conn.paused
 
 
 def test_a_request_waits_unread_for_its_turn() -> None:

@@ -22,6 +22,10 @@ def client(request: bytes = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n") -> ClientRecor
     [
         (OK + b"Content-Length: 3\r\n\r\n", LENGTH),
         (OK + b"Content-Length: 0\r\n\r\n", NO_BODY),
+        (OK + b"Content-Length: 3\r\nX: 1\r\nContent-Length: 3\r\n\r\n", LENGTH),
+        (OK + b"Content-Length: 3\r\nTransfer-Encoding: Identity\r\n\r\n", LENGTH),
+        (OK + b"Transfer-Encoding: identity\r\n\r\n", UNTIL_CLOSE),
+        (OK + b"Set-Cookie: a=b\r\n" * 999 + b"Content-Length: 3\r\n\r\n", LENGTH),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", CHUNKED),
         (OK + b"\r\n", UNTIL_CLOSE),
         (b"HTTP/1.0 200 OK\r\n\r\n", UNTIL_CLOSE),
@@ -44,7 +48,15 @@ def test_how_a_body_ends(head: bytes, framing: int) -> None:
     "head",
     [
         OK + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        OK + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        OK + b"Content-Length: 1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: identity\r\nTransfer-Encoding: gzip\r\n\r\n",
+        OK + b"Transfer-Encoding: identity, chunked\r\n\r\n",
+        OK + b"a:\r\n" * 1_001,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1 a\r\na\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n 1\r\na\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1 \na\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1" + b" " * 1_030,
         OK + b"Content-Length: a\r\n\r\n",
         OK + b"Transfer-Encoding: gzip\r\n\r\n",
         OK + b"X : 1\r\n\r\n",
@@ -92,6 +104,26 @@ def test_the_answer_to_head_has_no_body_whatever_it_says() -> None:
     feed(conn, OK + b"Content-Length: 5\r\n\r\n")
     assert conn.events == [("response", 200, NO_BODY, OK + b"Content-Length: 5\r\n"), ("end", b"")]
     assert conn.reusable
+
+
+def test_what_a_response_says_too_often_goes_on_once() -> None:
+    raw = OK + b"Content-Length: 3\r\nX: 1\r\nContent-Length: 3\r\nTransfer-Encoding: identity\r\n\r\n"
+    assert read_responses(raw)[0][3] == OK + b"Content-Length: 3\r\nX: 1\r\n"
+
+
+def test_blanks_after_a_chunks_size() -> None:
+    """Some servers pad it, so that all sizes are as long."""
+    body = b"3  \r\nabc\r\n2 \t;x=y\r\nde\r\n0 \r\n\r\n"
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert read_responses(head + body)[1:] == [("data", b"abcde"), ("end", b"")]
+    single = [body[at : at + 1] for at in range(len(body))]
+    assert read_responses(head, *single)[1:] == [("data", b"abcde"), ("end", b"")]
+
+
+def test_a_request_that_says_close_is_the_last() -> None:
+    conn = client(b"GET / HTTP/1.0\r\n\r\n")
+    feed(conn, OK + b"Content-Length: 0\r\n\r\n")
+    assert not conn.reusable
 
 
 def test_lengths_where_they_must_not_be() -> None:

@@ -5,13 +5,14 @@ import re
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.config import from_arguments, load, with_settings
+from proxy.config import from_arguments, load, load_settings, with_settings
 from proxy.config.document import Problems, Value, read_document
 from proxy.config.fields import SETTINGS, Fields
 from proxy.errors import ConfigError
@@ -141,6 +142,7 @@ CLUSTER = "listen: a:1\nclusters:\n- name: a\n  endpoints: [a:1]\n"
     [
         ("", "proxy.yaml:1:1: the file is empty"),
         ("# nothing\n", "the file is empty"),
+        ("---\n", "the file is empty; give it `listen` and `clusters`"),
         ("- a\n", "proxy.yaml:1:1: a list instead of a mapping with listen, admin, clusters, routes, settings"),
         ("hello\n", "'hello' instead of a mapping"),
         ("~\n", "nothing instead of a mapping"),
@@ -308,14 +310,39 @@ def test_settings_without_a_file() -> None:
         (["head_timeout"], "--set: 'head_timeout' is no NAME=VALUE (write for instance idle_timeout=10m)"),
         (["head_timeouts=1s"], "--set: there is no setting 'head_timeouts'; did you mean 'head_timeout'?"),
         (["zzz=1s"], "--set: there is no setting 'zzz'; there are max_concurrent_streams, "),
-        (["head_timeout=1ms"], "--set: '1ms' is out of range (from 1s to 10m)"),
-        (["head_timeout=soon"], "--set: 'soon' is no duration"),
+        (["head_timeout=1ms"], "--set: head_timeout: '1ms' is out of range (from 1s to 10m)"),
+        ([" head_timeout =soon"], "--set: head_timeout: 'soon' is no duration"),
         (["head_timeout=1s", "head_timeout=2s"], "--set: 'head_timeout' is given twice"),
     ],
 )
 def test_mistakes_in_settings_without_a_file(texts: list[str], problem: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(problem)):
         with_settings(from_arguments("a:1", "b:1"), texts)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# settings:\n", "---\n", "\ufeff"])
+def test_an_empty_file_has_no_settings(text: str, tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, text)) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("~\n", "1:1: nothing instead of a mapping with settings"),
+        ("listen: a:1\n", "1:9: listen: there is no field 'listen' here; there are settings"),
+        ("settings: {head_timeout: 1ms}\n", "settings.head_timeout: '1ms' is out of range"),
+        ("---\n---\n", "a second document begins"),
+    ],
+)
+def test_mistakes_in_a_file_of_settings_alone(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        load_settings(write(tmp_path, text))
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    told = load_settings(write(tmp_path, "settings: {head_timeout: 7s, idle_timeout: 2h}\n"))
+    config = replace(from_arguments("a:1", "b:1"), settings=told)
+    assert with_settings(config, ["head_timeout=3s"]).settings == Settings(head_timeout_s=3.0, idle_timeout_s=7200.0)
 
 
 def test_the_short_form_does_not_pay_for_yaml() -> None:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[4]
         ),
         (
             ["--inbound-port", "4191"],
-            "the outbound, inbound and admin ports of the proxy must be three different ports",
+            "the outbound, inbound and admin ports of the proxy must all be different",
         ),
         (["--delete", "--proxy-uid", "root"], "--proxy-uid is a number from 1 to 4294967294, not 'root'"),
     ],

@@ -68,5 +68,13 @@ def test_a_uid_that_is_none(text: str) -> None:
 
 
 def test_the_proxys_ports_differ() -> None:
-    with pytest.raises(ConfigError, match="three different ports"):
+    with pytest.raises(ConfigError, match="must all be different"):
         Settings(outbound_port=4143)
+    with pytest.raises(ConfigError, match="must all be different"):
+        Settings(admin_port=4142, workers=2)
+
+
+def test_each_worker_s_admin_port_is_a_port_too() -> None:
+    assert Settings(admin_port=65_530, workers=6).admin_ports == PortRange(65_530, 65_535)
+    with pytest.raises(ConfigError, match="go beyond 65535: choose a lower --admin-port"):
+        Settings(admin_port=65_530, workers=7)

@@ -18,7 +18,7 @@ from proxy.metrics.families import MAX_COUNTERS
 from proxy.metrics.handles import LATENCY_BOUNDS_MS, MAX_OUTCOMES
 from proxy.metrics.labels import Labels, clean_value
 from proxy.metrics.process import add_process_metrics
-from proxy.metrics.registry import IDLE_S, MAX_FOREIGN
+from proxy.metrics.registry import IDLE_S, MAX_FOREIGN, MAX_HANDLES
 from proxy.metrics.state import EndpointState, add_endpoint_metrics, add_stream_metrics
 
 ROOT = Path(__file__).parents[4]
@@ -163,9 +163,30 @@ def test_label_sets_are_bounded() -> None:
         for number in range(1000)
         for direction in ("inbound", "outbound", "sideways")
     }
-    assert len(handles) == 10 + 3
+    assert len(handles) == 10 + 10 + 3  # the inbound ones have a bound of their own
     registry.http((("direction", "inbound"), ("authority", "another"))).requests += 1
     assert value(registry, "request_total", (("direction", "inbound"), ("authority", "overflow"))) == 1
+
+
+def test_strangers_that_invent_authorities_do_not_take_the_room_of_the_mesh() -> None:
+    registry = Registry()
+    inbound = {registry.http((("direction", "inbound"), ("authority", f"{number}.example"))) for number in range(5000)}
+    assert len(inbound) == MAX_FOREIGN + 1
+    for number in range(MAX_HANDLES):
+        registry.http((("direction", "outbound"), ("authority", f"{number}:80"))).requests += 1
+    samples = scrape(registry)
+    assert ("request_total", (("authority", "999:80"), ("direction", "outbound"))) in samples
+    assert ("request_total", (("authority", "overflow"), ("direction", "outbound"))) not in samples
+
+
+def test_strangers_labels_are_evicted_too() -> None:
+    registry = Registry()
+    labels: Labels = (("direction", "inbound"), ("authority", "a"))
+    handle = registry.http(labels)
+    registry.sweep(0.0)
+    registry.sweep(IDLE_S)
+    assert registry.epoch == 1
+    assert registry.http(labels) is not handle
 
 
 def test_idle_handles_are_evicted_and_the_epoch_tells() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from time import monotonic
 
 import pytest
 
-from proxy.net.kernel import Answer, ask_kernel, reset_at_close
+from proxy.net.kernel import Answer, ask_kernel, read_fault, reset_at_close
 
 
 def test_what_a_peer_owes() -> None:
@@ -50,6 +52,23 @@ def test_a_socket_that_is_gone_is_no_bug() -> None:
 def test_what_is_no_tcp_is_owed_nothing() -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         assert ask_kernel(sock.fileno()) == Answer(False, 0, 0.0)
+
+
+def test_a_reset_after_an_end_is_known_to_the_kernel() -> None:
+    """Whom nobody reads from any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        sock, _ = listening.accept()
+        with sock:
+            client.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b""
+            assert not ask_kernel(sock.fileno()).is_closed
+            reset_at_close(client)
+            client.close()
+            deadline_s = monotonic() + 20.0
+            while not ask_kernel(sock.fileno()).is_closed:
+                assert monotonic() < deadline_s
+            assert read_fault(sock).errno == errno.ECONNRESET
 
 
 def test_a_cut_is_seen_as_a_cut() -> None:

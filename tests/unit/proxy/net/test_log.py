@@ -73,3 +73,17 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     lines.log("no room")
     assert lines._lost == 1
     os.close(full)
+
+
+def test_lines_about_endpoints_are_rationed(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_endpoint_lines", 0)
+    monkeypatch.setattr(lines, "_endpoint_lines_since_s", float("-inf"))
+    for number in range(lines.ENDPOINT_LINES_MAX + 5):
+        lines.log_endpoint(f"endpoint {number}")
+    said = os.read(pipe[0], 100_000).decode()
+    assert said.count("\n") == lines.ENDPOINT_LINES_MAX
+    monkeypatch.setattr(lines, "_endpoint_lines_since_s", float("-inf"))
+    lines.log_endpoint("one more")
+    said = os.read(pipe[0], 100_000).decode()
+    assert "5 lines about endpoints are left out" in said
+    assert "one more" in said

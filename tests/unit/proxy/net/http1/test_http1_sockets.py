@@ -15,8 +15,9 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
-from proxy.net.http1_listener import HEAD_TIMEOUT_S, Http1Listener
+from proxy.net.http1_listener import HEAD_TIMEOUT_S, TUNNEL_TIMEOUT_S, Http1Listener
 from proxy.net.http1_pool import Http1Pool
+from proxy.net.pool import MAX_DIALS
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
 from proxy.relay.http1.link import IDLE_S, replace_endpoints
@@ -218,6 +219,70 @@ async def test_draining_closes_who_is_idle_after_a_while(sidecar: Sidecar) -> No
     assert not reader.at_eof()
     sidecar.sweep(1.5)
     assert await reader.read() == b""
+
+
+async def test_and_gives_who_was_busy_as_long(sidecar: Sidecar) -> None:
+    """His next POST may be on its way."""
+    await sidecar.start()
+    reader, writer = await sidecar.connect()
+    await ask(reader, writer)
+    sidecar.listener.drain(monotonic() - 60.0)
+    sidecar.sweep(0.0)
+    writer.write(GET)
+    assert b"connection: close" in await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_trailers_that_come_slowly_end_like_a_slow_head(sidecar: Sidecar) -> None:
+    await sidecar.start(say_nothing)
+    reader, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na")
+    await until(lambda: any(adapter.tail == b"a" for adapter in sidecar.listener.adapters))
+    sidecar.sweep(0.0)
+    writer.write(b"b")
+    await until(lambda: any(adapter.tail == b"ab" for adapter in sidecar.listener.adapters))
+    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    assert not reader.at_eof()
+    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_a_tunnel_on_which_nothing_moves_ends(sidecar: Sidecar) -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
+
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(switch)
+        while await reader.read(100):
+            writer.write(b"pong")
+        writer.close()
+
+    await sidecar.start(agree)
+    reader, writer = await sidecar.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert await reader.readexactly(len(switch)) == switch
+    sidecar.sweep(0.0)
+    sidecar.sweep(TUNNEL_TIMEOUT_S - 1.0)
+    writer.write(b"ping")
+    assert await reader.readexactly(4) == b"pong"
+    sidecar.sweep(TUNNEL_TIMEOUT_S + 1.0)
+    assert sidecar.tcp.open_connections() == 1
+    sidecar.sweep(2 * TUNNEL_TIMEOUT_S + 2.0)
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+
+
+async def test_dials_wait_their_turn(sidecar: Sidecar) -> None:
+    with socket.create_server((HOST, 0), backlog=1_000) as server:
+        await sidecar.start(backend_port=server.getsockname()[1])
+        for _ in range(3 * MAX_DIALS):
+            _, writer = await sidecar.connect()
+            writer.write(GET)
+        most = 0
+        async with asyncio.timeout(20):
+            while len(sidecar.pool.adapters) < 3 * MAX_DIALS:
+                most = max(most, len(sidecar.pool.tasks))
+                await asyncio.sleep(0)
+        assert most <= MAX_DIALS
 
 
 async def test_the_rest_of_a_refused_body_does_not_turn_the_answer_into_a_reset(sidecar: Sidecar) -> None:

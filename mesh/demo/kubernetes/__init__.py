@@ -1,0 +1,1 @@
+"""The voting application on Kubernetes: what runs in its pods, its manifests, and `mesh demo --kubernetes`."""
