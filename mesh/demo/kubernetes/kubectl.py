@@ -57,5 +57,8 @@ async def follow(*arguments: str) -> AsyncIterator[str]:
     """The lines of a container's log, to its end."""
     async with running("logs", "--follow", *arguments) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         async for line in process.stdout:
             yield line.decode(errors="replace")
+        if await process.wait():
+            raise DemoError(f"kubectl logs: {(await process.stderr.read()).decode(errors='replace').strip()}")

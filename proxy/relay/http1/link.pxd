@@ -5,7 +5,6 @@ from proxy.codec.h1_client cimport Http1Client
 from proxy.relay.cluster cimport Cluster
 
 cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S, _WANTED_S
-cdef int MAX_UNFINISHED
 
 @cython.final
 cdef class Link:

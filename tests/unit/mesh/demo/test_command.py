@@ -26,3 +26,13 @@ def test_wrong_option_ends_with_one_sentence_and_exit_code_2(capsys: pytest.Capt
         demo(duration=0)
     assert end.value.exit_code == 2
     assert capsys.readouterr() == ("", "mesh demo: --duration must be between 1 and 3600, and 0 is not\n")
+
+
+def test_a_pod_is_killed_on_this_machine_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as end:
+        demo(kill_pod=True, kubernetes=True)
+    assert end.value.exit_code == 2
+    assert (
+        capsys.readouterr().err
+        == "mesh demo: --kill-pod is for the demo on this machine; leave it or --kubernetes out\n"
+    )
