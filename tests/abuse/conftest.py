@@ -45,9 +45,9 @@ def scene(addresses: list[str], honest: Honest, tmp_path_factory: pytest.TempPat
         honest.ask("leave")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
-    """One intercepting sidecar for all attacks that come that way: it must survive them all, and end well."""
+    """One intercepting sidecar for all attacks of a module: it must survive them all, and end well."""
     require_namespaces()
     with Pods(tmp_path_factory.mktemp("pods")) as made:
         with made.attacked("none, in pods"):
