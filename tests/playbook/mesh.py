@@ -8,7 +8,7 @@ from typing import Any
 from proxy.clusters import Clusters
 from proxy.destinations import Destinations, OnChange
 from proxy.relay.cluster import Cluster
-from proxy.route.model import ANY_PATH, Destination, Endpoint, Route
+from proxy.route.model import ANY_PATH, HTTP2, Destination, Endpoint, Route
 from proxy.route.model import Cluster as Wish
 from tests.playbook.stage import Stage, Wire
 from tests.playbook.voice import GRPC_OK, GRPC_REQUEST, GRPC_RESPONSE, Headers
@@ -39,7 +39,8 @@ class ControlPlane:
         made = routes or (Route("all", ("*",), ANY_PATH, cluster or name),)
         endpoints = tuple(Endpoint("127.0.0.1", port) for port in ports)
         names = dict.fromkeys(route.cluster for route in made)
-        self.on_change(name, Destination(name, made, tuple(Wish(one, endpoints) for one in names)))
+        wishes = tuple(Wish(one, endpoints, protocol=HTTP2) for one in names)
+        self.on_change(name, Destination(name, made, wishes))
 
     def deny(self, name: str) -> None:
         self.missing.add(name)
