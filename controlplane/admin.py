@@ -17,8 +17,8 @@ from aiohttp import web
 
 from controlplane.discovery.stream import Stream
 from controlplane.metrics import Metrics, short
-from controlplane.options import Address
 from controlplane.state import State
+from mesh.options import Address
 from mesh.version import VERSION
 
 _NACKS_SHOWN: Final = 20

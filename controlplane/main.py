@@ -19,13 +19,14 @@ from controlplane.admin import Admin
 from controlplane.ads.credentials import KeyPair, KeyPairError
 from controlplane.ads.server import AdsServer, ServerSettings
 from controlplane.discovery.refusals import Refusals
-from controlplane.log import log, log_bug, take_over_logging
 from controlplane.metrics import Metrics
-from controlplane.options import Address, OptionError, Options, parse
+from controlplane.options import Options, parse
 from controlplane.sources.files import FilesSource
 from controlplane.sources.kubernetes import KubernetesSource
 from controlplane.sources.source import Source, SourceError
 from controlplane.state import State
+from mesh.log import log, log_bug, take_over_logging
+from mesh.options import Address, OptionError
 
 STALE_S: Final = 120.0  # a replica whose data are older than that has lost touch (DESIGN 4)
 SPREAD_S: Final = 3.0  # over which the streams are ended at the end
@@ -221,7 +222,7 @@ async def run(options: Options) -> int:
 
 
 def main(argv: list[str]) -> int:
-    take_over_logging()
+    take_over_logging("controlplane")
     try:
         return uvloop.run(run(parse(argv)))
     except (ListenError, OptionError, SourceError) as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Final, NamedTuple
 
 from mesh.contract import CONTROL_ADMIN_PORT, XDS_PORT
+from mesh.options import Address, Once, OptionError, find_kubeconfig, parse_address
 
 _EPILOG: Final = """\
 examples:
@@ -21,18 +21,6 @@ codes: 0 after SIGTERM, 1 if the control plane failed, 2 for wrong usage.
 """
 
 
-class OptionError(Exception):
-    """Wrong usage, in one sentence."""
-
-
-class Address(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class Options(NamedTuple):
     """`directory` is None where the source is Kubernetes."""
 
@@ -45,21 +33,6 @@ class Options(NamedTuple):
     tls_cert: str | None
     tls_key: str | None
     close_when_stale: bool
-
-
-class Once(argparse.Action):
-    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice")
-        setattr(namespace, self.dest, values)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -120,14 +93,6 @@ def parse(argv: list[str]) -> Options:
     )
 
 
-def find_kubeconfig(given: str | None) -> str | None:
-    """The file that was named, here or as kubectl has it: the first that exists of $KUBECONFIG's."""
-    if given:
-        return os.path.expanduser(given)
-    named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return next((path for path in named if os.path.exists(path)), named[0] if named else None)
-
-
 def read_source(source: str | None) -> str | None:
     """The directory, None for Kubernetes."""
     if source is None:
@@ -141,14 +106,10 @@ def read_source(source: str | None) -> str | None:
 
 
 def read_address(option: str, text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    address = parse_address(text)
+    if address is None:
         raise OptionError(f"{option} {text!r} is no HOST:PORT; write 127.0.0.1:4150, or [::1]:4150")
-    return Address(host, int(port))
+    return address
 
 
 def read_domain(text: str) -> str:

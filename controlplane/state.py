@@ -16,9 +16,9 @@ from controlplane.discovery.exchange import Exchange
 from controlplane.discovery.stream import Stream
 from controlplane.graph.graph import Graph
 from controlplane.graph.mesh import Mesh
-from controlplane.log import log_bug
 from controlplane.model.snapshot import KINDS, Change, Relist, Snapshot, Touched
 from controlplane.translate.translator import Translator
+from mesh.log import log_bug
 
 WITHHELD_S: Final = 1.0  # how long an endpoint waits for its Pod to be seen (DESIGN 4)
 PAUSE_S_MAX: Final = 0.1

@@ -15,11 +15,11 @@ from typing import Any, Final
 import yaml
 
 from injector.api.access import Access, Denied, Lost
-from injector.log import log
 from injector.patch import Settings
 from injector.patch.fields import Refusal
 from injector.patch.settings import SYSTEM_NAMESPACES, read_settings
 from injector.problem import Problem
+from mesh.log import log
 
 LOOK_S: Final = 1.0
 _RETRY_S: Final = 5.0

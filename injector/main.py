@@ -23,13 +23,14 @@ from injector.certificate.keeper import Keeper
 from injector.certificate.secret import SecretStore
 from injector.certificate.served import Served
 from injector.configuration import Configuration, SettingsError
-from injector.log import log, log_bug, take_over_logging
 from injector.metrics import CertificateMetrics, Metrics
-from injector.options import Address, OptionError, Options, parse
+from injector.options import Options, parse
 from injector.site import Site
 from injector.webhook.events import Events
 from injector.webhook.namespaces import Namespaces
 from injector.webhook.server import Webhook
+from mesh.log import log, log_bug, take_over_logging
+from mesh.options import Address, OptionError
 
 CONNECTIONS_MAX: Final = 1000
 _ADMIN_CONNECTIONS_MAX: Final = 64
@@ -159,7 +160,7 @@ async def run(options: Options) -> int:
 
 
 def main(argv: list[str]) -> int:
-    take_over_logging()
+    take_over_logging("injector")
     try:
         return uvloop.run(run(parse(argv)))
     except (AccessError, FileError, ListenError, OptionError, SettingsError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from mesh.contract import CLUSTER_DOMAIN, CONTROL_NAMESPACE, CONTROL_SERVICE, XDS_PORT
+from mesh.options import Address, Once, OptionError, find_kubeconfig, parse_address
 
 NAME: Final = "gossamer-injector"  # of its Service, its Secret and its webhook configuration
 WEBHOOK_PORT, ADMIN_PORT = 8443, 4193
@@ -31,18 +32,6 @@ Rights: docs/rbac/injector.yaml. Exit codes: 0 after SIGTERM, 1 if the injector 
 """
 
 
-class OptionError(Exception):
-    """Wrong usage, in one sentence."""
-
-
-class Address(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class Options(NamedTuple):
     """`settings` are what flags say of the settings (injector.patch.settings), as a settings file would.
 
@@ -63,21 +52,6 @@ class Options(NamedTuple):
     ca_bundle: str | None
     lifetime_s: float
     drain_s: float
-
-
-class Once(argparse.Action):
-    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice")
-        setattr(namespace, self.dest, values)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -163,23 +137,11 @@ def name_service(namespace: str, domain: str, more: list[str]) -> tuple[str, ...
     return (f"{NAME}.{namespace}.svc", f"{NAME}.{namespace}.svc.{domain}", f"{NAME}.{namespace}", *more)
 
 
-def find_kubeconfig(given: str | None) -> str | None:
-    """The file that was named, here or as kubectl has it: the first that exists of $KUBECONFIG's."""
-    if given:
-        return os.path.expanduser(given)
-    named = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return next((path for path in named if os.path.exists(path)), named[0] if named else None)
-
-
 def read_address(option: str, text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    address = parse_address(text)
+    if address is None:
         raise OptionError(f"{option} {text!r} is not HOST:PORT")
-    return Address(host, int(port))
+    return address
 
 
 def read_duration(option: str, text: str | None, default_s: float) -> float:

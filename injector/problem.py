@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from injector.log import log
+from mesh.log import log
 
 
 class Problem:

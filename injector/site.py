@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from injector.options import Address
+from mesh.options import Address
 
 # Longer than a Go client's 90 s: it is the client that ends an idle connection, never in the middle of a request.
 _IDLE_S: Final = 150.0

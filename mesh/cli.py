@@ -24,10 +24,8 @@ def main() -> int:
         from proxy.main import main as run_proxy
 
         return run_proxy(arguments[1:])
-    if arguments[:1] == ["controlplane"]:
-        return run_controlplane(arguments[1:])
-    if arguments[:1] == ["injector"]:
-        return run_injector(arguments[1:])
+    if arguments[:1] in (["controlplane"], ["injector"]):
+        return run_service(arguments[0], arguments[1:])
     try:
         from mesh.commands import run
     except ModuleNotFoundError as missing:
@@ -41,27 +39,16 @@ def main() -> int:
     return run(arguments)
 
 
-def run_controlplane(arguments: list[str]) -> int:
-    """Only the control plane loads grpcio and the Kubernetes client."""
+def run_service(part: str, arguments: list[str]) -> int:
+    """Only these processes load grpcio or the Kubernetes client, and nothing of the command line."""
+    from importlib import import_module  # `mesh proxy` does not pay for it
+
     try:
-        from controlplane.main import main as run_main
+        run_main = import_module(f"{part}.main").main
     except ModuleNotFoundError as missing:
         name = missing.name or ""
-        if name.partition(".")[0] in {"controlplane", "mesh"}:
+        if name.partition(".")[0] in {part, "mesh"}:
             raise
-        print(f"mesh: {name} is missing: install gossamer-mesh[controlplane].", file=sys.stderr)
+        print(f"mesh: {name} is missing: install gossamer-mesh[{part}].", file=sys.stderr)
         return 1
-    return run_main(arguments)
-
-
-def run_injector(arguments: list[str]) -> int:
-    """The webhook's process has the Kubernetes client, and nothing of the command line."""
-    try:
-        from injector.main import main as run_main
-    except ModuleNotFoundError as missing:
-        name = missing.name or ""
-        if name.partition(".")[0] in {"injector", "mesh"}:
-            raise
-        print(f"mesh: {name} is missing: install gossamer-mesh[injector].", file=sys.stderr)
-        return 1
-    return run_main(arguments)
+    return int(run_main(arguments))

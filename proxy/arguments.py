@@ -6,6 +6,7 @@ import argparse
 import os
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
+from mesh.options import Once
 from mesh.ports import MAX_PORT, Ports, read_ports
 
 _USAGE = """\
@@ -31,21 +32,6 @@ into force anew without dropping a request.
 SIGTERM lets requests finish, up to the drain timeout. Exit codes: 0 after a drain, 1 if the proxy failed, 2 for wrong
 usage.
 """
-
-
-class Once(argparse.Action):
-    """Take a value, and refuse a second one: argparse alone would drop the first in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest) is not None:
-            parser.error(f"{option_string} is given twice")
-        setattr(namespace, self.dest, values)
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

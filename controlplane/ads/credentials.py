@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 
-from controlplane.log import log
+from mesh.log import log
 
 
 class KeyPairError(Exception):

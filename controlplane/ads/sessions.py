@@ -19,7 +19,7 @@ from controlplane.ads.unsent import Unsent
 from controlplane.discovery.bounds import Refusal
 from controlplane.discovery.exchange import Exchange
 from controlplane.discovery.stream import Stream
-from controlplane.log import log_bug
+from mesh.log import log_bug
 
 SILENCE_S: Final = 10.0
 

@@ -18,7 +18,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from injector.log import escape
+from mesh.log import escape
 from mesh.version import VERSION
 
 JSON: Final = "application/json"

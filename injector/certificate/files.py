@@ -12,8 +12,8 @@ from injector.certificate.bundle import Bundle
 from injector.certificate.keeper import advise, read_clock
 from injector.certificate.pair import Unreadable, read_certificate
 from injector.certificate.served import Served, UnusablePair
-from injector.log import log
 from injector.problem import Problem
+from mesh.log import log
 
 LOOK_S: Final = 1.0
 

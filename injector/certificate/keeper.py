@@ -19,8 +19,8 @@ from injector.certificate.pair import Pair
 from injector.certificate.secret import SecretStore
 from injector.certificate.served import Served
 from injector.certificate.store import Foreign
-from injector.log import log
 from injector.problem import Problem
+from mesh.log import log
 
 _TELL = {
     Step.BEGIN: "a new certificate is made, valid until {until}",

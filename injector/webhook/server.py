@@ -10,13 +10,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from injector.api.access import Denied, Lost
-from injector.log import log_bug
 from injector.metrics import Metrics
 from injector.patch import Outcome, Settings, Verdict
 from injector.webhook.events import Events
 from injector.webhook.judgement import ALREADY, NOT_ASKED, judge, make_answer, make_failure_note, make_note
 from injector.webhook.namespaces import Namespaces
 from injector.webhook.review import MAX_BYTES, Answer, Malformed, Review, decode, encode
+from mesh.log import log_bug
 
 PATH: Final = "/mutate"
 _BODY_S: Final = 10.0  # longer than that no API server waits

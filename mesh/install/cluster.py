@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
-from controlplane.options import find_kubeconfig
 from controlplane.sources.access import Access, Lost
 from controlplane.sources.source import SourceError
 from controlplane.sources.wire import Refusal
 from mesh.contract import CONTROL_SERVICE
 from mesh.install.parts.common import INSTANCE, PART_OF, PRODUCT, RBAC
 from mesh.install.parts.place import RECORD, VALUE_PREFIX
+from mesh.options import find_kubeconfig
 
 Object = dict[str, Any]
 

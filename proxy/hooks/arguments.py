@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mesh.contract import ADMIN_PORT
-from proxy.arguments import Once
+from mesh.options import Once
 from proxy.config.values import ValueProblem, parse_address, parse_duration
 from proxy.route.model import Address
 

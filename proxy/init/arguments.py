@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mesh.contract import ADMIN_PORT, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID
-from proxy.arguments import Once
+from mesh.options import Once
 from proxy.init.settings import ID_MAX, MAX_WORKERS, PORT_MAX, Settings, parse_number, parse_ports, parse_subnets
 
 _EPILOG = f"""\

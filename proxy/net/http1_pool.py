@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from time import monotonic
 
 from proxy.codec.h1_memo import HeadMemo
@@ -16,7 +15,7 @@ from proxy.net.adapter import ReadBuffer, describe, tune_socket
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
 from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
-from proxy.net.pool import MAX_DIALS, backoff_s
+from proxy.net.pool import Dials, backoff_s
 from proxy.net.relief import count_unwritten
 from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
@@ -39,31 +38,18 @@ class Http1Pool:
         self.adapters: set[Http1Adapter] = set()
         # When what an endpoint was sent had come, as of when it was last asked whether it is in doubt.
         self.asked: dict[Http1Adapter, float] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.queue: deque[Link] = deque()
+        self.dials: Dials[Link] = Dials(self._connect, self._dropped)
         self.loop = asyncio.get_running_loop()
 
     def dial(self, link: Link) -> None:
         """Called by a link that wants one more connection."""
         if not link.failures:
-            self._begin(link)
+            self.dials.begin(link)
             return
-        self.loop.call_later(backoff_s(link.failures, random.random()), self._begin, link)
+        self.loop.call_later(backoff_s(link.failures, random.random()), self.dials.begin, link)
 
-    def _begin(self, link: Link) -> None:
-        if link.removed:
-            link.dialling -= 1
-        elif len(self.tasks) >= MAX_DIALS:
-            self.queue.append(link)
-        else:
-            task = self.loop.create_task(self._connect(link))
-            self.tasks.add(task)
-            task.add_done_callback(self._dialled)
-
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        while self.queue and len(self.tasks) < MAX_DIALS:
-            self._begin(self.queue.popleft())
+    def _dropped(self, link: Link) -> None:
+        link.dialling -= 1
 
     async def _connect(self, link: Link) -> None:
         host, port = link.endpoint.address
@@ -124,8 +110,6 @@ class Http1Pool:
 
     def close(self) -> None:
         """End everything at once."""
-        self.queue.clear()
-        for task in self.tasks:
-            task.cancel()
+        self.dials.close()
         for adapter in list(self.adapters):
             adapter.abort()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable, Coroutine
 from time import monotonic
+from typing import Any, Generic, Protocol, TypeVar
 
 from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
@@ -30,6 +32,46 @@ _BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
 
 
+class Wanted(Protocol):
+    """A link: `removed` where nobody wants its endpoint any more."""
+
+    removed: bool
+
+
+T = TypeVar("T", bound=Wanted)
+
+
+class Dials(Generic[T]):
+    """What is being dialled: MAX_DIALS at a time, the others wait. `dropped` gets a link that was removed meanwhile."""
+
+    def __init__(self, connect: Callable[[T], Coroutine[Any, Any, None]], dropped: Callable[[T], None]) -> None:
+        self.connect = connect
+        self.dropped = dropped
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.queue: deque[T] = deque()
+
+    def begin(self, link: T) -> None:
+        if link.removed:
+            self.dropped(link)
+        elif len(self.tasks) >= MAX_DIALS:
+            self.queue.append(link)
+        else:
+            task = asyncio.get_running_loop().create_task(self.connect(link))
+            self.tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        while self.queue and len(self.tasks) < MAX_DIALS:
+            self.begin(self.queue.popleft())
+
+    def close(self) -> None:
+        """End everything at once."""
+        self.queue.clear()
+        for task in self.tasks:
+            task.cancel()
+
+
 class Pool:
     """One per direction."""
 
@@ -44,28 +86,15 @@ class Pool:
         self.patience: Patience[Adapter] = Patience(user_timeout_s)
         self.adapters: set[Adapter] = set()
         self.loop = asyncio.get_running_loop()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.queue: deque[Link] = deque()
+        self.dials: Dials[Link] = Dials(self._connect, self._dropped)
         self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def dial(self, link: Link) -> None:
         """Called by a link that wants one more connection."""
-        self.loop.call_later(backoff_s(link.failures, random.random()), self._begin, link)
+        self.loop.call_later(backoff_s(link.failures, random.random()), self.dials.begin, link)
 
-    def _begin(self, link: Link) -> None:
-        if link.removed:
-            link.dialling = False
-        elif len(self.tasks) >= MAX_DIALS:
-            self.queue.append(link)
-        else:
-            task = self.loop.create_task(self._connect(link))
-            self.tasks.add(task)
-            task.add_done_callback(self._dialled)
-
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        while self.queue and len(self.tasks) < MAX_DIALS:
-            self._begin(self.queue.popleft())
+    def _dropped(self, link: Link) -> None:
+        link.dialling = False
 
     async def _connect(self, link: Link) -> None:
         host, port = link.endpoint.address
@@ -138,10 +167,8 @@ class Pool:
 
     def close(self) -> None:
         """End everything at once."""
-        self.queue.clear()
+        self.dials.close()
         self.sweeping.cancel()
-        for task in self.tasks:
-            task.cancel()
         for adapter in list(self.adapters):
             adapter.abort()
 

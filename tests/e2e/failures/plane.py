@@ -14,11 +14,11 @@ from typing import Any
 
 import uvloop
 
-from controlplane.log import take_over_logging
 from controlplane.main import STALE_S, ControlPlane
 from controlplane.options import parse
 from controlplane.sources.course import Limits
 from controlplane.sources.kubernetes import KubernetesSource
+from mesh.log import take_over_logging
 from tests.e2e import controlplane_process
 from tests.e2e.processes import HOST, Process
 
@@ -69,5 +69,5 @@ async def serve(settings: dict[str, Any], argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    take_over_logging()
+    take_over_logging("controlplane")
     sys.exit(uvloop.run(serve(json.loads(sys.argv[1]), sys.argv[2:])))

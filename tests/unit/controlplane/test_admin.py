@@ -12,8 +12,8 @@ import pytest
 
 from controlplane.admin import _CONNECTIONS_MAX, Admin, Page, encode_lines, is_local_host
 from controlplane.metrics import Metrics
-from controlplane.options import Address
 from controlplane.state import State
+from mesh.options import Address
 from tests.unit.controlplane.test_main import Told
 
 HANG_S = 20.0

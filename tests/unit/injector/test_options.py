@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from injector.options import Address, OptionError, parse
+from injector.options import parse
+from mesh.options import Address, OptionError
 
 
 def test_without_options_it_is_what_install_expects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from injector.options import Address
 from injector.site import Site
+from mesh.options import Address
 
 
 async def answer(_request: web.Request) -> web.Response:

@@ -42,12 +42,12 @@ async def test_dials_wait_their_turn() -> None:
     most = 0
     async with asyncio.timeout(30):
         while accepted < len(links):
-            most = max(most, len(pool.tasks))
+            most = max(most, len(pool.dials.tasks))
             await asyncio.sleep(0)
     assert most == MAX_DIALS
     for link in links:
         link.remove(0.0)
-    tasks = list(pool.tasks)
+    tasks = list(pool.dials.tasks)
     pool.close()
     server.close()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -100,7 +100,7 @@ class Sidecar:
         self.pool.close()
         for writer in self.writers:
             writer.transport.abort()
-        await until(lambda: not self.listener.adapters and not self.pool.adapters and not self.pool.tasks)
+        await until(lambda: not self.listener.adapters and not self.pool.adapters and not self.pool.dials.tasks)
         await asyncio.sleep(0.02)
 
 
@@ -280,7 +280,7 @@ async def test_dials_wait_their_turn(sidecar: Sidecar) -> None:
         most = 0
         async with asyncio.timeout(20):
             while len(sidecar.pool.adapters) < 3 * MAX_DIALS:
-                most = max(most, len(sidecar.pool.tasks))
+                most = max(most, len(sidecar.pool.dials.tasks))
                 await asyncio.sleep(0)
         assert most <= MAX_DIALS
 

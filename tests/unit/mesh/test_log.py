@@ -7,7 +7,7 @@ import logging
 import grpc
 import pytest
 
-from controlplane.log import _LINES_MAX, _Handler, is_of_use, log, log_bug
+from mesh.log import _LINES_MAX, _Handler, is_of_use, log, log_bug
 
 
 def test_nothing_in_a_message_ends_the_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def record(name: str, exc_info: BaseException | None = None) -> logging.LogRecor
 
 
 def test_libraries_write_a_bounded_number_of_lines_and_sources_any(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = _Handler()
+    handler = _Handler("controlplane")
     for _ in range(2 * _LINES_MAX):
         handler.emit(record("grpc"))
     for _ in range(2 * _LINES_MAX):

@@ -1,6 +1,6 @@
-"""Lines on stderr, for a person or a log collector. Nothing per request or push ever comes here.
+"""Lines on stderr of the mesh's services, for a person or a log collector. Nothing per request or review comes here.
 
-One call is one line, whatever clients and objects put into it: what is no printable character is written as its escape.
+One call is one line, whatever peers and objects put into it: what is no printable character is written as its escape.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ _bugs_seen = 0
 
 
 class _Handler(logging.Handler):
-    """What libraries and the sources log, in our form."""
+    """What libraries log, and modules of the service `own`, in our form."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str) -> None:
         super().__init__()
+        self._own = f"{own}."
         self._seen = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith("controlplane."):
+        if not record.name.startswith(self._own):
             self._seen += 1
             if self._seen > _LINES_MAX:
                 return
@@ -38,13 +39,13 @@ def is_of_use(record: logging.LogRecord) -> bool:
     return type(error).__name__ != "ExecuteBatchError"
 
 
-def take_over_logging() -> None:
-    """The process is ours: all that is logged in it comes out as our lines; of libraries, warnings and worse."""
+def take_over_logging(own: str) -> None:
+    """The process is of the service `own`: all that is logged in it comes out as our lines; of libraries, warnings."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's C core writes past all of this
-    handler = _Handler()
+    handler = _Handler(own)
     handler.addFilter(is_of_use)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, format="%(message)s")
-    logging.getLogger("controlplane").setLevel(logging.INFO)
+    logging.getLogger(own).setLevel(logging.INFO)
 
 
 def log(message: str) -> None:
