@@ -37,3 +37,5 @@ METADATA = "gossamer.mesh"
 SIDECAR_AGENT = "gossamer"
 ENVOY_AGENT = "envoy"
 GRPC_AGENT_PREFIX = "gRPC"
+# What the control plane calls a stream that has asked nothing yet, in its pages too.
+ANONYMOUS = "a client without a name"

@@ -65,7 +65,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "passed on as HTTP/1), http (HTTP/1 alone), or tcp (anything: whole connections are balanced)",
     )
     parser.add_argument(
-        "--admin", metavar="HOST:PORT", action=Once, help="serve /live /ready /metrics /config /shutdown here"
+        "--admin",
+        metavar="HOST:PORT",
+        action=Once,
+        help="serve /live /ready /metrics /config /shutdown here; [::]:PORT is all addresses, of IPv4 too",
     )
     parser.add_argument(
         "--set",

@@ -36,6 +36,8 @@ MAX_ENDPOINTS = 1_000
 _SURPLUS_S = 60.0
 # What nobody knows to speak HTTP/2, and does not answer to it, is dialled no longer than this after the last request.
 _FUTILE_S = 5.0
+# What metrics call the forms; as `gossamer_detections_total` does.
+_PROTOCOLS = "http2", "http1", "opaque"
 
 
 class Clusters:
@@ -291,20 +293,21 @@ class Clusters:
         self._surplus = idle
 
     def states(self) -> list[EndpointState]:
-        """Of each endpoint once: in its cluster's first form of those for HTTP/2, HTTP/1 and raw TCP."""
+        """Of each endpoint in each form that its cluster has."""
         now = monotonic()
-        forms = {name: form for forms in reversed(self._forms()) for name, form in forms.items()}
         return [
             EndpointState(
                 name,
                 model.join_host_port(*endpoint.address),
+                protocol,
                 endpoint.ready,
                 endpoint.ejected,
                 endpoint.rtt(now) * 1000.0,
                 endpoint.pending,
             )
-            for name, cluster in forms.items()
-            for endpoint in cluster.balancer.endpoints
+            for protocol, forms in zip(_PROTOCOLS, self._forms(), strict=True)
+            for name, form in forms.items()
+            for endpoint in form.balancer.endpoints
         ]
 
 

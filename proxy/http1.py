@@ -69,7 +69,7 @@ class Http1:
         self._restrict(settings)
 
     def _restrict(self, settings: model.Settings) -> None:
-        self.listener.head_timeout_s = settings.head_timeout_s
+        self.listener.head_timeout_s = self.pool.head_timeout_s = settings.head_timeout_s
         self.listener.stalled_timeout_s = settings.stalled_timeout_s
         self.listener.tunnel_timeout_s = settings.tcp_idle_timeout_s
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from proxy.balance.p2c import Balancer
 from proxy.clusters import Clusters
-from proxy.codec.detect import HTTP1, HTTP2
+from proxy.codec.detect import HTTP1, HTTP2, MAX_BYTES, OPAQUE, is_for_proxy
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.limits import Limits
 from proxy.http1 import Http1
@@ -188,8 +188,13 @@ class Interception:
             scope.coming -= 1
 
     def _reclaimed(self, sock: socket.socket, original: Address | None, kind: int) -> None:
-        """It was taken for raw TCP, since its client was silent for long; it was HTTP after all."""
-        self._decided(sock, original, Decision(kind, "bytes"))
+        """It was taken for raw TCP, since its client was silent for long; it was HTTP after all.
+
+        What is said to an HTTP proxy is passed on now, as the detector would have had it.
+        """
+        assert original is not None
+        passed = kind == HTTP1 and self.policy.expect(original).passes_proxies and is_for_proxy(peek(sock))
+        self._decided(sock, original, Decision(OPAQUE if passed else kind, "bytes"))
 
     # ---- scopes
 
@@ -315,6 +320,14 @@ def share_clock(relay: Relay, side: Listener | Http1) -> Relay:
     ours = side.relay
     relay.flushes, relay.deadlines = ours.flushes, ours.deadlines
     return relay
+
+
+def peek(sock: socket.socket) -> bytes:
+    """What a client has sent so far, which stays where it is."""
+    try:
+        return sock.recv(MAX_BYTES, socket.MSG_PEEK)
+    except OSError:
+        return b""  # it is gone; whoever reads it next finds that
 
 
 def read_caller(sock: socket.socket) -> str:

@@ -43,7 +43,8 @@ class Policy(Protocol):
 class Direct:
     """Everything goes where it was going: the inbound direction, and an outbound one that has no control plane.
 
-    What goes out may go to an HTTP proxy that the application is set up for: `passes_proxies`.
+    What goes out may go to an HTTP proxy that the application is set up for: `passes_proxies`. It is foreign to the
+    mesh, where what comes in is for this pod's own application, which may be about to start.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Direct:
         name = model.join_host_port(*original)
         if name not in self.held:
             self.held.add(name)
-            endpoint = model.Endpoint(*original)
+            endpoint = model.Endpoint(*original, is_foreign=self.passes_proxies)
             self.clusters.hold(model.Cluster(name, (endpoint,), _CONNECT_TIMEOUT_S), monotonic())
         return name, 0.0
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from mesh.listening import listen
 from proxy.admin.connection import AdminConnection
 from proxy.admin.guests import Guests
 from proxy.admin.http import JSON, Answer, Refusal, Request
@@ -68,11 +69,8 @@ class Admin:
 
     async def start(self, address: Address) -> Address:
         """Listen; return the address, which has a port where it was 0."""
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: AdminConnection(self), address.host, address.port, backlog=BACKLOG
-            )
+            self._server = await listen(lambda: AdminConnection(self), address.host, address.port, BACKLOG)
         except OSError as error:
             raise ListenError(f"the admin address {address}", error) from None
         host, port = self._server.sockets[0].getsockname()[:2]

@@ -29,6 +29,7 @@ cdef class Endpoint:
     cdef double _silence_min_s
     cdef public double rests_until_s
     cdef public double share
+    cpdef renew(self)
     @cython.locals(estimate=PeakEwma, rtt_s=double)
     cpdef double rtt(self, double now) except? -1.0
     @cython.locals(asked_s=double)

@@ -75,6 +75,13 @@ class Endpoint:
         self.estimate = PeakEwma(settings.default_rtt_s, settings.decay_s)
         self.breaker = Breaker(settings)
 
+    def renew(self) -> None:
+        """It could not be reached: what was measured is of a process that is gone, and says nothing of the next one.
+
+        The breaker forgets nothing: one that fails whatever it is asked, and crashes, is ejected all the same.
+        """
+        self.estimate = PeakEwma(self.settings.default_rtt_s, self.settings.decay_s)
+
     @property
     def ejected(self) -> bool:
         """Whether the breaker keeps requests other than probes away."""

@@ -6,6 +6,8 @@ time: one that failed once would otherwise starve for ever. A faster sample ther
 already lowered the estimate as far as time allows. (tower folds a zero into its average on every read, which comes to
 the same; here reads do not write.)
 
+An endpoint that could not be reached for a while begins with a new one (`Endpoint.renew`).
+
 Invariant: between two writes `read` falls monotonically, and a write never lowers it, save for the first sample, which
 replaces the default.
 """

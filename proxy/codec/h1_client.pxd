@@ -11,7 +11,7 @@ cdef class Http1Client(Http1Connection):
     cdef public bint is_head, reusable, websocket
     cdef public object link
     cdef public int interim
-    cdef public long long served
+    cdef public bint rested
     cdef public double keep_alive_s
 
     cpdef send_request(self, RequestHead head)

@@ -13,7 +13,7 @@ from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
 from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE, Beginning, begin_head
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.h1_request import RequestHead
-from proxy.codec.h1_response import ResponseHead
+from proxy.codec.h1_response import RESPONSE_START, ResponseHead
 
 _HEAD, _NOTHING, _OPEN_BODY, _TUNNEL = HEAD, NOTHING, OPEN_BODY, TUNNEL
 _NO_BODY, _UNTIL_CLOSE = NO_BODY, UNTIL_CLOSE
@@ -21,17 +21,17 @@ MAX_INTERIM = 100
 
 
 class Http1Client(Http1Connection):
-    """`reusable` until something says otherwise; `served` counts the requests that were sent on it. `link` is the
+    """`reusable` until something says otherwise; `rested` once it has been without a request. `link` is the
     relay's: where it is kept while it is idle."""
 
-    __slots__ = ("interim", "is_head", "keep_alive_s", "link", "reusable", "served", "websocket")
+    __slots__ = ("interim", "is_head", "keep_alive_s", "link", "rested", "reusable", "websocket")
 
     def __init__(self, memo: HeadMemo, flushes: list[Any], now: float) -> None:
         super().__init__(memo, flushes, now)
         self.link: Any = None
         self.reading = _NOTHING
         self.reusable = True
-        self.served = 0
+        self.rested = False
         # Of the request that is under way.
         self.is_head = False
         self.websocket = False
@@ -40,7 +40,6 @@ class Http1Client(Http1Connection):
         self.keep_alive_s = -1.0
 
     def send_request(self, head: RequestHead) -> None:
-        self.served += 1
         self.is_head = head.is_head
         self.websocket = head.websocket
         self.interim = 0
@@ -50,7 +49,7 @@ class Http1Client(Http1Connection):
         self.send_head(head.encoded, head.framing)
 
     def make_beginning(self) -> Beginning:
-        return begin_head(self.memo.max_bytes, self.memo.max_response_fields)
+        return begin_head(self.memo.max_bytes, self.memo.max_response_fields, RESPONSE_START)
 
     def interim_received(self, head: ResponseHead) -> None:
         """A response that is not the last (RFC 9110, section 15.2)."""

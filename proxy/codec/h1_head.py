@@ -23,6 +23,7 @@ MAX_LINE_BYTES = 32_768
 LINE_TOO_LONG = "first line too long"
 TOO_LARGE = "head too large"
 TRAILERS_TOO_LARGE = "trailers too large"
+NOT_HTTP1 = "not HTTP/1"
 VERSIONS = {b"HTTP/1.1": 1, b"HTTP/1.0": 0}
 
 
@@ -53,10 +54,13 @@ class Beginning:
     by position, so that a fault does not depend on how the bytes came.
     """
 
-    __slots__ = ("lines", "looked", "max_bytes", "max_first_bytes", "max_lines", "too_large", "too_many")
+    __slots__ = ("lines", "looked", "max_bytes", "max_first_bytes", "max_lines", "start", "too_large", "too_many")
 
-    def __init__(self, max_bytes: int, max_lines: int, max_first_bytes: int, too_large: str, too_many: str) -> None:
-        """`max_first_bytes` is for the first line; `too_large` and `too_many` say what is wrong."""
+    def __init__(
+        self, max_bytes: int, max_lines: int, max_first_bytes: int, too_large: str, too_many: str, start: bytes = b""
+    ) -> None:
+        """`max_first_bytes` is for the first line, which begins with `start`; the others say what is wrong."""
+        self.start = start
         self.max_bytes = max_bytes
         self.max_lines = max_lines
         self.max_first_bytes = max_first_bytes
@@ -69,6 +73,8 @@ class Beginning:
         """It is `buf[pos:end]` by now."""
         p = buf
         in_value = _IN_VALUE
+        if self.looked < len(self.start):
+            self._check_start(buf, pos, end)
         at = pos + self.looked
         while at < end:
             self._check_size(at - pos, p[at])
@@ -91,6 +97,12 @@ class Beginning:
         if end - pos > self.max_bytes:
             raise MessageFault(FIELDS_TOO_LARGE, self.too_large)
 
+    def _check_start(self, buf: bytearray, pos: int, end: int) -> None:
+        start = self.start
+        size = min(len(start), end - pos)
+        if buf[pos : pos + size] != start[:size]:
+            raise MessageFault(BAD_REQUEST, NOT_HTTP1)
+
     def _check_size(self, size: int, byte: int) -> None:
         """`byte` comes after so many."""
         if size >= self.max_bytes:
@@ -99,14 +111,14 @@ class Beginning:
             raise MessageFault(URI_TOO_LONG, LINE_TOO_LONG)
 
 
-def begin_head(max_bytes: int, max_fields: int) -> Beginning:
-    return Beginning(max_bytes, max_fields + 1, MAX_LINE_BYTES, TOO_LARGE, TOO_MANY)
+def begin_head(max_bytes: int, max_fields: int, start: bytes = b"") -> Beginning:
+    return Beginning(max_bytes, max_fields + 1, MAX_LINE_BYTES, TOO_LARGE, TOO_MANY, start)
 
 
 def begin_trailers(max_bytes: int, max_fields: int) -> Beginning:
     return Beginning(max_bytes, max_fields, max_bytes, TRAILERS_TOO_LARGE, TRAILERS_TOO_LARGE)
 
 
-def check_bytes(head: bytes, max_bytes: int, max_fields: int) -> None:
+def check_bytes(head: bytes, max_bytes: int, max_fields: int, start: bytes = b"") -> None:
     """Refuse a whole head for what it would have been refused for had it come byte by byte."""
-    begin_head(max_bytes, max_fields).look_at_whole(bytearray(head), 0, len(head))
+    begin_head(max_bytes, max_fields, start).look_at_whole(bytearray(head), 0, len(head))

@@ -21,6 +21,8 @@ from proxy.codec.values import read_number
 
 _CONTENT_LENGTH = frozenset((b"content-length",))
 _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE = NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE
+# What does not begin like this is not waited for.
+RESPONSE_START = b"HTTP/1."
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
 
@@ -59,11 +61,11 @@ class ResponseHead:
 def read_response(raw: bytes, max_bytes: int, max_fields: int) -> ResponseHead:
     """Read a whole head, its empty line included; `framing` is that of an answer to anything but HEAD."""
     if len(raw) > max_bytes:
-        check_bytes(raw, max_bytes, max_fields)
+        check_bytes(raw, max_bytes, max_fields, RESPONSE_START)
     try:
         return parse_response(raw, max_fields)
     except MessageFault:
-        check_bytes(raw, max_bytes, max_fields)
+        check_bytes(raw, max_bytes, max_fields, RESPONSE_START)
         raise
 
 

@@ -6,7 +6,8 @@ import argparse
 
 from mesh.contract import ADMIN_PORT, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID
 from mesh.options import Once
-from proxy.init.settings import ID_MAX, MAX_WORKERS, PORT_MAX, Settings, parse_number, parse_ports, parse_subnets
+from mesh.ports import MAX_PORT
+from proxy.init.settings import ID_MAX, MAX_WORKERS, Settings, parse_number, parse_ports, parse_subnets
 
 _EPILOG = f"""\
 examples:
@@ -73,9 +74,9 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     return Settings(
         proxy_uid=number("proxy_uid", ID_MAX, PROXY_UID),
         proxy_gid=None if arguments.proxy_gid is None else parse_number(arguments.proxy_gid, "--proxy-gid", ID_MAX),
-        outbound_port=number("outbound_port", PORT_MAX, OUTBOUND_PORT),
-        inbound_port=number("inbound_port", PORT_MAX, INBOUND_PORT),
-        admin_port=number("admin_port", PORT_MAX, ADMIN_PORT),
+        outbound_port=number("outbound_port", MAX_PORT, OUTBOUND_PORT),
+        inbound_port=number("inbound_port", MAX_PORT, INBOUND_PORT),
+        admin_port=number("admin_port", MAX_PORT, ADMIN_PORT),
         workers=number("workers", MAX_WORKERS, 1),
         skip_inbound_ports=parse_ports(arguments.skip_inbound_ports or "", "--skip-inbound-ports"),
         skip_outbound_ports=parse_ports(arguments.skip_outbound_ports or "", "--skip-outbound-ports"),

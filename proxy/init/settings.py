@@ -7,14 +7,14 @@ is a ConfigError of one sentence.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from mesh.contract import ADMIN_PORT, INBOUND_PORT, OUTBOUND_PORT, PROXY_UID
+from mesh.ports import MAX_PORT, read_ports
 from proxy.errors import ConfigError
 
-PORT_MAX = 65535
 ID_MAX = 2**32 - 2  # the last one means "none" to the kernel
 MAX_WORKERS = 64
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -45,8 +45,8 @@ class Settings:
     skip_ipv6_subnets: tuple[IPv6Network, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.admin_ports.last > PORT_MAX:
-            raise ConfigError(f"the workers' admin ports go beyond {PORT_MAX}: choose a lower --admin-port")
+        if self.admin_ports.last > MAX_PORT:
+            raise ConfigError(f"the workers' admin ports go beyond {MAX_PORT}: choose a lower --admin-port")
         admin = range(self.admin_ports.first, self.admin_ports.last + 1)
         if self.outbound_port == self.inbound_port or self.outbound_port in admin or self.inbound_port in admin:
             raise ConfigError("the outbound, inbound and admin ports of the proxy must all be different")
@@ -71,32 +71,13 @@ def parse_number(text: str, option: str, last: int) -> int:
 
 def parse_ports(text: str, option: str) -> tuple[PortRange, ...]:
     """`25,8000-8100`: numbers and ranges, both ends included."""
-    return merge(parse_range(item, option) for item in split(text))
-
-
-def parse_range(item: str, option: str) -> PortRange:
-    first, dash, last = (part.strip() for part in item.partition("-"))
-    try:
-        found = PortRange(
-            parse_number(first, option, PORT_MAX), parse_number(last if dash else first, option, PORT_MAX)
-        )
-    except ConfigError:
+    found = read_ports(text)
+    if found.wrong:
         raise ConfigError(
-            f"{option} takes ports from 1 to {PORT_MAX} and ranges such as 8000-8100, commas between, not {show(item)}"
-        ) from None
-    if found.first > found.last:
-        raise ConfigError(f"{option}: a range begins with its lower port, so write {found.last}-{found.first}")
-    return found
-
-
-def merge(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
-    """The same ports as few ranges, in order."""
-    merged: list[PortRange] = []
-    for found in sorted(ranges):
-        if merged and found.first <= merged[-1].last + 1:
-            found = PortRange(merged[-1].first, max(merged.pop().last, found.last))
-        merged.append(found)
-    return tuple(merged)
+            f"{option} takes ports from 1 to {MAX_PORT} and ranges such as 8000-8100, commas "
+            f"between, not {show(found.wrong[0])}"
+        )
+    return tuple(PortRange(*ends) for ends in found.ranges)
 
 
 def parse_subnets(text: str, option: str) -> tuple[tuple[IPv4Network, ...], tuple[IPv6Network, ...]]:

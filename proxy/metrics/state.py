@@ -11,21 +11,22 @@ from proxy.metrics.registry import Registry
 
 
 class EndpointState(NamedTuple):
-    """How the balancer sees one endpoint."""
+    """How the balancer of one `protocol` sees one endpoint: each has connections and estimates of its own."""
 
     dst_service: str
     target_addr: str
+    protocol: str
     is_ready: bool
     is_ejected: bool
     ewma_ms: float
     pending: int
 
     def labels(self) -> Labels:
-        return (("dst_service", self.dst_service), ("target_addr", self.target_addr))
+        return (("dst_service", self.dst_service), ("target_addr", self.target_addr), ("protocol", self.protocol))
 
 
 ENDPOINT_FAMILIES: tuple[tuple[str, str, Callable[[EndpointState], float]], ...] = (
-    ("gossamer_endpoint_ready", "Whether there is a connection to the endpoint.", lambda state: int(state.is_ready)),
+    ("gossamer_endpoint_ready", "Whether requests can be sent to the endpoint.", lambda state: int(state.is_ready)),
     ("gossamer_endpoint_ejected", "Whether the breaker keeps requests from it.", lambda state: int(state.is_ejected)),
     ("gossamer_endpoint_ewma_ms", "Its peak-EWMA latency, in ms.", lambda state: state.ewma_ms),
     ("gossamer_endpoint_pending", "Requests sent to it that have not ended.", lambda state: state.pending),

@@ -1,5 +1,6 @@
 cimport cython
 
+from proxy.codec.h1_client cimport Http1Client
 from proxy.codec.h1_connection cimport Http1Connection
 from proxy.metrics.handles cimport TcpMetrics
 from proxy.net.adapter cimport ReadBuffer
@@ -18,8 +19,12 @@ cdef class Http1Adapter:
 
     @cython.locals(size=Py_ssize_t)
     cpdef get_buffer(self, Py_ssize_t sizehint)
-    @cython.locals(conn=Http1Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(conn=Http1Connection)
     cpdef buffer_updated(self, Py_ssize_t nbytes)
+    @cython.locals(data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
+    cdef _feed(self, Py_ssize_t nbytes)
+    @cython.locals(fd=cython.int, left=Py_ssize_t, nbytes=Py_ssize_t)
+    cdef _read_rest(self, transport)
     @cython.locals(conn=Http1Connection, data=bytes)
     cpdef settle(self)
     @cython.locals(conn=Http1Connection, tail=bytes, taken=Py_ssize_t)

@@ -8,6 +8,7 @@ was only peeked at is read here.
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import struct
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from proxy.codec.h1_client import Http1Client
 from proxy.codec.h1_connection import Http1Connection
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, describe_errno, linger
@@ -23,6 +25,8 @@ from proxy.net.log import log_bug
 _HIGH_WATER_BYTES = 64 * 1024
 # Who sends this much at once lets the others have a turn.
 _FAIR_BYTES = 32 * 1024
+# So much is taken of what had come when a connection broke, whether or not the other side reads.
+_REST_BYTES = 256 * 1024
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -95,13 +99,9 @@ class Http1Adapter:
         return self.buffer.view[size:]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.tcp.read_bytes += nbytes
         conn = self.conn
-        data = self.buffer.data
-        end = nbytes + len(self.tail)
         try:
-            taken = conn.feed(data, 0, end, monotonic())
-            self.tail = bytes(data[taken:end]) if taken < end else b""
+            self._feed(nbytes)
             flush_http1(conn.flushes)
             if nbytes >= _FAIR_BYTES and self.transport is not None and not self.shutting and not self.read_paused:
                 # libuv would read this socket up to 32 times before it looks at another.
@@ -109,6 +109,13 @@ class Http1Adapter:
                 asyncio.get_running_loop().call_soon(self._read_on)
         except Exception as bug:  # One connection's bug must not take the others along.
             self.end_for(bug)
+
+    def _feed(self, nbytes: int) -> None:
+        self.tcp.read_bytes += nbytes
+        data = self.buffer.data
+        end = nbytes + len(self.tail)
+        taken = self.conn.feed(data, 0, end, monotonic())
+        self.tail = bytes(data[taken:end]) if taken < end else b""
 
     def _read_on(self) -> None:
         transport = self.transport
@@ -142,10 +149,12 @@ class Http1Adapter:
             self.end_for(bug)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.transport = None
+        transport, self.transport = self.transport, None
         self.tcp.close(describe_errno(exc))
         conn = self.conn
         try:
+            if exc is not None and isinstance(conn, Http1Client):
+                self._read_rest(transport)
             if not conn.closed:
                 conn.lost(describe(exc) or "closed by the peer", monotonic())
             self.ended(self, describe(exc))
@@ -153,6 +162,24 @@ class Http1Adapter:
             conn.io = None
         except Exception as bug:
             self.end_for(bug)
+
+    def _read_rest(self, transport: Any) -> None:
+        """An endpoint may answer, and close, without reading all of a request (RFC 9112, section 9.5).
+
+        Then it is a write that fails, and the loop reads no more; but the answer is there already.
+        """
+        fd = transport.get_extra_info("socket").fileno()
+        left = _REST_BYTES
+        while left > 0 and self.conn.owner is not None and not self.conn.closed:
+            try:
+                nbytes = os.readv(fd, [self.get_buffer(-1)])
+            except OSError:
+                return
+            if nbytes == 0:
+                self.conn.peer_ended(monotonic())
+                return
+            left -= nbytes
+            self._feed(nbytes)
 
     # ---- the connection's side
 

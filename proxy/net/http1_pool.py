@@ -6,6 +6,7 @@ Nothing is said on a new connection before there is a request, so that an endpoi
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from time import monotonic
 
@@ -13,6 +14,7 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, tune_socket
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
+from proxy.net.http1_listener import HEAD_TIMEOUT_S
 from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
 from proxy.net.pool import Dials, backoff_s
@@ -21,6 +23,8 @@ from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
 from proxy.relay.relay import Relay
 from proxy.route.model import join_host_port
+
+_NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class Http1Pool:
@@ -38,6 +42,9 @@ class Http1Pool:
         self.adapters: set[Http1Adapter] = set()
         # When what an endpoint was sent had come, as of when it was last asked whether it is in doubt.
         self.asked: dict[Http1Adapter, float] = {}
+        self.head_timeout_s = HEAD_TIMEOUT_S
+        # Of endpoints that have begun a head, or trailers: which, and since when.
+        self.due: dict[Http1Adapter, tuple[tuple[int, int], float]] = {}
         self.dials: Dials[Link] = Dials(self._connect, self._dropped)
         self.loop = asyncio.get_running_loop()
 
@@ -62,7 +69,7 @@ class Http1Pool:
         except TimeoutError:
             self._failed(link, "connect timed out")
         except OSError as error:
-            self._failed(link, describe(error))
+            self._failed(link, describe(error), error.errno in _NOBODY_THERE)
         except Exception as bug:  # Whatever it is, the endpoint must be dialled again.
             log_bug(f"dialling {join_host_port(host, port)}", bug)
             self._failed(link, describe(bug))
@@ -80,11 +87,12 @@ class Http1Pool:
         conn.attach(monotonic())
         flush_http1(self.relay.flushes)
 
-    def _failed(self, link: Link, error: str) -> None:
+    def _failed(self, link: Link, error: str, is_refused: bool = False) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"
-        if link.failures == 0 and not link.removed:
+        # What is foreign to the mesh is the application's business: its answer says so.
+        if link.failures == 0 and not link.removed and not (is_refused and link.is_foreign()):
             log_endpoint(f"endpoint {where}; dialled again until it answers")
-        link.failed(where, monotonic())
+        link.failed(where, monotonic(), is_refused)
         flush_http1(self.relay.flushes)
 
     def _ended(self, adapter: Http1Adapter, error: str) -> None:
@@ -104,12 +112,32 @@ class Http1Pool:
         links = {adapter.conn.link for adapter in self.adapters if isinstance(adapter.conn, Upstream)}
         for link in links:
             link.close_idle(now)
+        self._end_late(now)
         self.patience.timeout_s = self.user_timeout_s
         end_gone(self.patience, self.adapters, self._is_doubtful, now)
         flush_http1(self.relay.flushes)
+
+    def _end_late(self, now: float) -> None:
+        """Those who begin a head and do not come to its end hold a request for nothing."""
+        before, self.due = self.due, {}
+        for adapter in list(self.adapters):
+            conn = adapter.conn
+            assert isinstance(conn, Upstream)
+            if is_due(conn):
+                mark = (conn.messages, conn.reading)
+                since = before.get(adapter)
+                since_s = since[1] if since is not None and since[0] == mark else now
+                self.due[adapter] = (mark, since_s)
+                if now - since_s > self.head_timeout_s:
+                    conn.head_timed_out(now)
 
     def close(self) -> None:
         """End everything at once."""
         self.dials.close()
         for adapter in list(self.adapters):
             adapter.abort()
+
+
+def is_due(conn: Upstream) -> bool:
+    """Whether the endpoint owes us the rest of a head, or of trailers; a client that does not read holds it up."""
+    return (conn.beginning is not None or conn.is_in_trailers()) and not conn.paused and not conn.closed

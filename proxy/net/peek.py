@@ -11,6 +11,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ MAX_UNDECIDED = 4_096
 HTTP_IDLE_S = 3_600.0
 # Where a kernel wakes us for nothing, it may do so this often.
 _REST_S = 0.05
+# Of those whose time is up, a turn of the loop hands over no more than so many: requests wait behind a flood else.
+_BATCH = 16
 _CLOSE_WAIT = 8  # tcp_states.h
 
 
@@ -90,6 +93,8 @@ class Detector:
         # Clients of ports that are known for HTTP: their first line is not whole yet, or they have said nothing so far.
         self.begun: dict[Undecided, None] = {}
         self.resting: dict[Undecided, None] = {}
+        # A sweep has left some to the next turn.
+        self.is_behind = False
 
     def arrive(self, sock: socket.socket, original: Address | None) -> None:
         """Take an accepted connection, and hand it over once it is decided; often that is at once."""
@@ -199,17 +204,26 @@ class Detector:
 
     def sweep(self, now: float) -> None:
         """To be called every tenth of a second or so."""
-        self._expire_before(self.hinted, now - HINTED_TIMEOUT_S, "hint")
-        self._expire_before(self.waiting, now - self.timeout_s, "silence")
-        self._expire_before(self.begun, now - DETECT_TIMEOUT_S, "silence")
-        self._expire_before(self.resting, now - HTTP_IDLE_S, "silence")
+        if not self.is_behind:
+            self._expire_due(now)
 
-    def _expire_before(self, queue: dict[Undecided, None], before_s: float, reason: str) -> None:
-        while queue:
-            one = next(iter(queue))
-            if one.since_s > before_s:
-                return
-            self._expire(one, reason)
+    def _expire_due(self, now: float) -> None:
+        """So many, and the others in the next turns of the loop."""
+        self.is_behind = False
+        left = _BATCH
+        for queue, timeout_s, reason in (
+            (self.hinted, HINTED_TIMEOUT_S, "hint"),
+            (self.waiting, self.timeout_s, "silence"),
+            (self.begun, DETECT_TIMEOUT_S, "silence"),
+            (self.resting, HTTP_IDLE_S, "silence"),
+        ):
+            due = [one for one in islice(queue, left) if one.since_s <= now - timeout_s]
+            for one in due:
+                self._expire(one, reason)
+            left -= len(due)
+        if not left:
+            self.is_behind = True
+            self.aio.call_soon(self._expire_due, now)
 
     def _relieve(self) -> None:
         """Too many are undecided: the oldest of those who wait longest has waited long enough."""

@@ -1,7 +1,7 @@
 """Dialling: keeps a connection to every endpoint, with backoff and jitter (DESIGN 3.2).
 
 An endpoint counts as connected once it has sent its SETTINGS, which proves that it speaks HTTP/2: what accepts and
-stays silent never gets a request.
+stays silent never gets a request. What it says instead is read here, for whoever gets the error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ MAX_DIALS = 64
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
+_SILENT = "it sent no SETTINGS"
+_WORD_BYTES = 24
 
 
 class Wanted(Protocol):
@@ -72,8 +74,66 @@ class Dials(Generic[T]):
             task.cancel()
 
 
+class Greeting:
+    """The protocol of a new connection until its first bytes are there: `said` gets what they are, if no HTTP/2.
+
+    Then the adapter has the transport to itself.
+    """
+
+    __slots__ = ("adapter", "said", "transport")
+
+    def __init__(self, adapter: Adapter, said: dict[Adapter, str]) -> None:
+        self.adapter = adapter
+        self.said = said
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.adapter.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.adapter.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        adapter = self.adapter
+        word = describe_word(bytes(adapter.buffer.data[: min(nbytes, _WORD_BYTES)]))
+        if word:
+            self.said[adapter] = word
+        self.transport.set_protocol(adapter)
+        adapter.buffer_updated(nbytes)
+
+    def eof_received(self) -> bool:
+        return self.adapter.eof_received()
+
+    def pause_writing(self) -> None:
+        self.adapter.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.adapter.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.adapter.connection_lost(exc)
+
+
+def describe_word(word: bytes) -> str:
+    """What an endpoint's first bytes are; '' where they may be HTTP/2, whose SETTINGS begin with a byte of 0."""
+    if word[:7] == b"HTTP/1.":
+        return f"it answered in {read_text(word[:8])}"
+    if word[:2] in (b"\x15\x03", b"\x16\x03"):
+        return "it answered in TLS"
+    text = read_text(word)
+    return f'it answered "{text}"' if text else ""
+
+
+def read_text(data: bytes) -> str:
+    """As much as is printable ASCII."""
+    text = data.decode("latin-1")
+    end = next((at for at, letter in enumerate(text) if not " " <= letter <= "~"), len(text))
+    return text[:end]
+
+
 class Pool:
-    """One per direction."""
+    """One per direction. `said` is as `Greeting` has it, of connections that have not ended."""
 
     def __init__(
         self, relay: Relay, limits: Limits, buffer: ReadBuffer, tcp: TcpMetrics, user_timeout_s: float
@@ -85,6 +145,7 @@ class Pool:
         self.user_timeout_s = user_timeout_s
         self.patience: Patience[Adapter] = Patience(user_timeout_s)
         self.adapters: set[Adapter] = set()
+        self.said: dict[Adapter, str] = {}
         self.loop = asyncio.get_running_loop()
         self.dials: Dials[Link] = Dials(self._connect, self._dropped)
         self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
@@ -101,8 +162,8 @@ class Pool:
         conn = Upstream(self.relay, link, self.limits, monotonic())
         try:
             async with asyncio.timeout(link.connect_timeout_s):
-                transport, adapter = await self.loop.create_connection(  # type: ignore[type-var]
-                    lambda: Adapter(conn, self.buffer, self.tcp, self._ended), host, port
+                transport, greeting = await self.loop.create_connection(  # type: ignore[type-var]
+                    lambda: Greeting(Adapter(conn, self.buffer, self.tcp, self._ended), self.said), host, port
                 )
         except TimeoutError:
             self._failed(link, "connect timed out")
@@ -115,6 +176,7 @@ class Pool:
             self._failed(link, describe(bug))
             return
         tune_socket(transport.get_extra_info("socket"), self.user_timeout_s)
+        adapter = greeting.adapter
         self.adapters.add(adapter)
         if adapter.transport is None:
             # It was gone before we heard of it; `_ended` has seen to the link.
@@ -127,7 +189,7 @@ class Pool:
         if adapter.transport is None:
             return
         if not conn.peer_settings_seen:
-            conn.fault = "it sent no SETTINGS"
+            conn.fault = _SILENT
             adapter.abort()
         elif link.failures and conn.attached:
             # It lasts, so the next one is dialled at once.
@@ -136,21 +198,28 @@ class Pool:
 
     def _ended(self, adapter: Adapter, error: str) -> None:
         self.adapters.discard(adapter)
+        said = self.said.pop(adapter, "")
         conn = adapter.conn
         assert isinstance(conn, Upstream)
+        if conn.peer_settings_seen:
+            return
         link = conn.link
-        if not conn.peer_settings_seen:
-            detail = conn.fault or error or "it closed the connection"
-            self._failed(link, f"no HTTP/2 without TLS there ({detail})")
+        detail = said or conn.fault or error or "it closed the connection"
+        self._failed(link, f"no HTTP/2 without TLS there ({detail})", conn.fault != _SILENT)
+        if conn.fault != _SILENT and not link.conns and not link.removed:
+            link.cluster.refuse(link.endpoint, bool(conn.fault), monotonic())
 
-    def _failed(self, link: Link, error: str) -> None:
+    def _failed(self, link: Link, error: str, has_answered: bool = False) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"
         if link.failures == 0 and not link.removed:
             log_endpoint(f"endpoint {where}; dialled again until it answers")
         link.cluster.last_error = where
+        if not has_answered:
+            link.cluster.forgive(link.endpoint)
         link.failures += 1
         link.dialling = False
         if not link.conns:
+            link.endpoint.renew()
             link.dial_more()
 
     def _sweep(self) -> None:

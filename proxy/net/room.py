@@ -66,23 +66,30 @@ class Room:
         part = (1.0 - _RESERVED_PART) / directions
         self.max_descriptors = min(self.max_descriptors, int(raise_descriptors() * part))
 
-    def is_full(self) -> bool:
+    def _count_excess(self) -> int:
+        """How many more there are than may be; below 0 there is room.
+
+        It grows without newcomers too: who is passed on as raw TCP, silent for too long, takes a second descriptor.
+        """
         connections = descriptors = 0
         for kind in self.kinds:
             connections += kind.count()
             descriptors += kind.count_descriptors()
-        return connections >= self.max_connections or descriptors >= self.max_descriptors
+        return max(connections - self.max_connections, descriptors - self.max_descriptors)
 
     def admit(self) -> bool:
         """Whether there is room for one more; made, where it can be."""
-        if not self.is_full():
+        excess = self._count_excess()
+        if excess < 0:
             return True
         now = monotonic()
         if now >= self.rests_until_s:
-            if not self._make(now):
-                self.rests_until_s = now + _REST_S
-            elif not self.is_full():
+            gone = self._make(now, excess)
+            # Some kinds take a moment to go.
+            if gone > excess or self._count_excess() < 0:
                 return True
+            if not gone:
+                self.rests_until_s = now + _REST_S
         self.tally.protocol_fault("downstream", TOO_MANY)
         return False
 
@@ -90,16 +97,22 @@ class Room:
         """End those for whom too much waits; to be called every second or so."""
         relieve(self.kinds, self.tally, self.max_held_bytes)
 
-    def _make(self, now: float) -> int:
-        """End who can go; how many could."""
+    def _make(self, now: float, excess: int) -> int:
+        """End who can go, a part of all at a time, until there is room again; how many went."""
         before_s = now - _RECENT_S
         idle = [one for kind in self.kinds for one in kind.find_idle() if not one.is_used or one.since_s < before_s]
         idle.sort(key=lambda one: (one.is_used, one.since_s))
         most = max(1, int(min(self.max_connections, self.max_descriptors) * _EVICTED_PART))
-        for one in idle[:most]:
-            one.end()
-            self.tally.protocol_fault("downstream", TOO_MANY)
-        return min(most, len(idle))
+        gone = 0
+        while gone < len(idle):
+            for one in idle[gone : gone + most]:
+                one.end()
+                self.tally.protocol_fault("downstream", TOO_MANY)
+            gone = min(gone + most, len(idle))
+            before, excess = excess, self._count_excess()
+            if excess < 0 or excess >= before:
+                break
+        return gone
 
 
 def raise_descriptors() -> int:

@@ -7,7 +7,8 @@ from proxy.balance.p2c cimport Balancer
 cdef class Cluster:
     cdef public str name, last_error
     cdef public Balancer balancer
-    cdef public bint leaving
+    cdef public bint is_refused, leaving
+    cdef public dict refusals
     cdef public double asked_s, failfast_s, deserted_since_s
     cdef public object waiting, failure
     cpdef str describe(self)

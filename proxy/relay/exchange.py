@@ -207,7 +207,7 @@ class Exchange:
         elif self.tried:
             self.refuse(now)
         elif cluster.fails_fast(now):
-            self.fail(cluster.failure, cluster.describe(), now)
+            self.fail(cluster.blame(), cluster.describe(), now)
         elif len(cluster.waiting) >= MAX_WAITING:
             self.fail(OVERLOAD, cluster.name, now)
         else:
@@ -463,7 +463,7 @@ class Exchange:
         elif self.endpoint is None:
             cluster = self.decision.cluster
             assert cluster is not None
-            self.fail(cluster.failure, cluster.describe(), now)
+            self.fail(cluster.blame(), cluster.describe(), now)
         else:
             self._room_or_fail(self.endpoint.link, now)
 

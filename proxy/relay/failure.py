@@ -25,6 +25,7 @@ class Failure:
 
 
 NO_ENDPOINT = Failure("no-endpoint", 503, 14, "no endpoint is ready")
+WRONG_PROTOCOL = Failure("wrong-protocol", 502, 14, "no endpoint speaks HTTP/2 without TLS")
 UPSTREAM_LOST = Failure("upstream-lost", 502, 14, "the connection to the endpoint was lost before it answered")
 UPSTREAM_FAULT = Failure("upstream-fault", 502, 14, "the endpoint broke the HTTP/2 protocol")
 TIMEOUT = Failure("timeout", 504, 4, "the route's timeout passed")
@@ -53,6 +54,7 @@ LOOP = Failure("loop", 508, 10, "nobody led this connection here, so its only kn
 
 FAILURES = (
     NO_ENDPOINT,
+    WRONG_PROTOCOL,
     UPSTREAM_LOST,
     UPSTREAM_FAULT,
     TIMEOUT,

@@ -45,13 +45,17 @@ UNKNOWN_WORKLOAD = Workload()
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to send. A `host` that is a name stands for all addresses that it resolves to, each with this weight."""
+    """Where to send. A `host` that is a name stands for all addresses that it resolves to, each with this weight.
+
+    `is_foreign`: nobody but the application knows of it, so nobody can say that it will be back soon.
+    """
 
     host: str
     port: int
     weight: int = 1
     pod: str = ""
     workload: Workload = UNKNOWN_WORKLOAD
+    is_foreign: bool = False
 
     def __str__(self) -> str:
         return join_host_port(self.host, self.port)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -9,7 +10,8 @@ import pytest
 
 from tests.abuse.attacker import ATTACKED
 from tests.abuse.pods import Pods
-from tests.abuse.scene import Honest, Scene
+from tests.abuse.scene import REPORT, Honest, Scene
+from tests.abuse.spare_time import list_threads, set_policy
 from tests.e2e.processes import HOST, GrpcBackend, free_port
 from tests.e2e.proxy_process import Proxy, write_config
 from tests.netns.network import require_namespaces
@@ -35,8 +37,10 @@ def scene(addresses: list[str], honest: Honest, tmp_path_factory: pytest.TempPat
     routes = f"  - match: {{authority: {ATTACKED}}}\n    cluster: {ATTACKED}\n  - cluster: good\n"
     path = tmp_path_factory.mktemp("scene") / "proxy.yaml"
     with ExitStack() as stack:
-        attacked = stack.enter_context(GrpcBackend("c")).address
-        config = write_config(path, *where, {"good": addresses, ATTACKED: [attacked]}, routes)
+        backend = stack.enter_context(GrpcBackend("c"))
+        if REPORT:  # it works for attackers alone
+            set_policy(list_threads(backend.popen.pid), os.SCHED_IDLE)
+        config = write_config(path, *where, {"good": addresses, ATTACKED: [backend.address]}, routes)
         proxy = stack.enter_context(Proxy(config=config))
         made = Scene(proxy, honest)
         with made.attacked("none"):

@@ -1,7 +1,9 @@
 """The scene of an attack: the real proxy, real grpcio servers behind it, a real grpcio client beside the attacker.
 
 `Scene.attacked` holds what must be true of every attack: the honest client's calls all succeed and none hangs, and the
-proxy's memory grows by no more than docs/limits.md says. GOSSAMER_ABUSE_REPORT names a file for the figures.
+proxy's memory grows by no more than docs/limits.md says. GOSSAMER_ABUSE_REPORT names a file for the figures, which
+`figures.py` judges; they are of the sidecar, so attackers have only the CPU that nobody else wants then
+(`spare_time.py`), as those have who attack from elsewhere.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Self
 
+from tests.abuse.beating import find_turns
 from tests.abuse.sidecar import Sidecar
+from tests.abuse.spare_time import in_spare_time, list_threads
 from tests.e2e.processes import ROOT, eventually
 from tests.e2e.proxy_process import Proxy
 from tests.e2e.test_streaming_limits import PeakMemory
@@ -26,6 +30,9 @@ from tests.e2e.test_streaming_limits import PeakMemory
 # Nothing on this machine takes so long by itself: beyond, the attack has stopped the proxy.
 MAX_P99_MS = 5_000.0
 MIN_LOAD_S = 0.4
+# Where figures are asked for, what the attacks are compared with is known better.
+IDLE_LOAD_S = 2.0
+REPORT = os.environ.get("GOSSAMER_ABUSE_REPORT")
 SHARED_BYTES, SHARED_S = 128 * 1024, 1.1
 FAULT = re.compile(r'gossamer_protocol_faults_total\{side="(\w+)",reason="([^"]*)"\} (\d+)')
 FAILURE = re.compile(r'gossamer_failures_total\{reason="([^"]*)"\} (\d+)')
@@ -78,14 +85,16 @@ class Scene:
     def __init__(self, proxy: Proxy | Sidecar, honest: Honest, targets: str = "") -> None:
         self.proxy, self.honest = proxy, honest
         honest.ask(targets or f"target {proxy.address}")
-        self.idle_p99_ms = 0.0
-        self.measure_idle()
+        self.turns = find_turns(proxy.popen.pid)
+        self.kind = type(self).__name__
+        if REPORT:
+            self.measure_idle()
 
     def measure_idle(self) -> None:
-        """How long the honest clients' calls take while nobody attacks, here and now."""
+        """How long the honest clients' calls take while nobody attacks, nor has yet."""
         self.honest.ask("begin")
-        time.sleep(MIN_LOAD_S)
-        self.idle_p99_ms = json.loads(self.honest.ask("end"))["p99_ms"]
+        time.sleep(IDLE_LOAD_S)
+        report({"idle": self.kind, **json.loads(self.honest.ask("end"))})
 
     def wait_fault(self, side: str, reason: str) -> None:
         """Until a fault for this reason has been counted."""
@@ -117,9 +126,13 @@ class Scene:
         self.honest.ask("begin")
         pid = self.proxy.popen.pid
         ran, waited = read_schedule(pid)
+        if self.turns:
+            self.turns.reset()
+        attackers = list_threads()
         with PeakMemory(self.proxy) as memory:
             begun_s = time.monotonic()
-            yield counts
+            with in_spare_time(attackers if REPORT else ()):
+                yield counts
             # An attack that is over at once is looked at for a while too.
             time.sleep(max(0.0, MIN_LOAD_S - time.monotonic() + begun_s))
             figures: dict[str, Any] = json.loads(self.honest.ask("end"))
@@ -127,8 +140,9 @@ class Scene:
         ran, waited = (now - before for now, before in zip(read_schedule(pid), (ran, waited), strict=True))
         after = self.count_faults()
         counts.update({key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)})
-        told = {"idle_p99_ms": self.idle_p99_ms, "grown_kib": memory.grown_kib, "faults": list(counts)}
+        told = {"kind": self.kind, "grown_kib": memory.grown_kib, "faults": list(counts)}
         told |= {"cpu": round(ran / took_s, 2), "waited": round(waited / took_s, 2)}
+        told |= {"turn_ms": round(self.turns.longest_s * 1000, 2)} if self.turns else {}
         report({"attack": name, **figures, **told})
         failures = [text for text in figures["failures"] if not spared or not text.startswith(f"{spared}:")]
         assert not failures, failures[:5]
@@ -144,7 +158,6 @@ def read_schedule(pid: int) -> tuple[float, float]:
 
 
 def report(figures: dict[str, Any]) -> None:
-    path = os.environ.get("GOSSAMER_ABUSE_REPORT")
-    if path:
-        with open(path, "a") as file:
+    if REPORT:
+        with open(REPORT, "a") as file:
             file.write(json.dumps(figures) + "\n")

@@ -43,6 +43,7 @@ class Plot:
 
     def __init__(self, evil: Evil, faults: Counts) -> None:
         self.evil, self.faults = evil, faults
+        self.faults_ever: Counts = {}  # with those of the dials that came before the attack
         self.answered = 0
         self.asked = 0
 
@@ -69,6 +70,7 @@ def carry_out(scene: Scene, name: str, evil: Evil, authority: str) -> Plot:
         ended |= {frame.stream for frame in client.frames if frame.kind == RST_STREAM}
         plot.answered = len(ended)
         assert not client.ended
+    plot.faults_ever = scene.count_faults()
     return plot
 
 
@@ -270,7 +272,7 @@ def test_it_speaks_something_else(plot: Plotter) -> None:
         victim.say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n" * 100)
 
     plotted = plot("HTTP/1.1", deed)
-    assert plotted.faults
+    assert {side for side, _ in plotted.faults_ever} == {"upstream"}
     assert plotted.evil.dialled < 40
 
 

@@ -204,9 +204,12 @@ def test_bodies_that_never_come(pods: Pods) -> None:
 
 
 def test_pipelined_requests_whose_answers_are_not_read(pods: Pods) -> None:
-    with pods.attacked("10,000 pipelined requests, unread, twice") as faults, ExitStack() as stack:
+    port = next(PORTS)
+    with ExitStack() as stack:
+        stack.enter_context(pods.endpoint(port, answer_heads))
+        faults = stack.enter_context(pods.attacked("10,000 pipelined requests, unread, twice"))
         for _ in range(2):
-            sock = stack.enter_context(pods.connect())
+            sock = stack.enter_context(pods.connect(port))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             sock.settimeout(1.0)
             try:

@@ -57,8 +57,9 @@ HOSTILE: dict[str, tuple[Deed, bytes, bool, str]] = {
     ),
     "a bare LF": (says(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), b"502", WHOLE, "control character in a head"),
     "a folded line": (says(HEAD + b"x: y\r\n z\r\n\r\n"), b"502", WHOLE, "folded line"),
-    "HTTP/0.9": (says(b"<html>hello</html>\r\n\r\n"), b"502", WHOLE, ""),
-    "HTTP/2": (says(bytes(9) + b"\r\n\r\n"), b"502", WHOLE, ""),
+    "HTTP/0.9": (says(b"<html>"), b"502", WHOLE, "not HTTP/1"),
+    "HTTP/2": (says(bytes(9)), b"502", WHOLE, "not HTTP/1"),
+    "a letter that is none of HTTP's": (says(b"2"), b"502", WHOLE, "not HTTP/1"),
     "101 that nobody asked for": (
         says(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello"),
         b"502",

@@ -332,6 +332,28 @@ def test_rolling_every_backend_loses_no_get() -> None:
         assert not lost, lost[:3]
 
 
+def test_a_backend_that_comes_back_is_used_again() -> None:
+    """What it cost to lose requests with the process that is gone is not held against the next one."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(Backend(name)) for name in "ab"]
+        proxy = stack.enter_context(Http1Proxy(*(backend.address for backend in running)))
+        clients = [stack.enter_context(closing(proxy.open())) for _ in range(8)]
+        for client in clients:
+            client.request("GET", "/sleep?s=1")
+        time.sleep(0.3)
+        running[1].kill()
+        lost = [client.getresponse().status for client in clients].count(502)
+        assert 0 < lost < len(clients)
+        stack.enter_context(Backend("b2", running[1].port))
+        with closing(proxy.open()) as client:
+
+            def answer() -> str:
+                client.request("GET", "/")
+                return client.getresponse().read().decode()
+
+            eventually(lambda: answer().startswith("b2 "), "it gets requests again")
+
+
 def test_drain(backends: list[Backend]) -> None:
     with Http1Proxy(backends[0].address) as proxy:
         with closing(proxy.open()) as busy, closing(proxy.open()) as idle:

@@ -114,9 +114,10 @@ class Wire:
 
 
 class Stage:
-    """One cluster of `count` endpoints, behind one route with `timeout_s`."""
+    """One cluster of `count` endpoints, behind one route with `timeout_s`; `is_foreign` as `Target` has it."""
 
-    def __init__(self, count: int = 1, timeout_s: float = 0.0, dials: bool = True) -> None:
+    def __init__(self, count: int = 1, timeout_s: float = 0.0, dials: bool = True, is_foreign: bool = False) -> None:
+        self.is_foreign = is_foreign
         self.now = 1_000.0
         self.tally = Tally()
         self.memo = HeadMemo()
@@ -135,7 +136,7 @@ class Stage:
         return (None if path == b"/nowhere" else self.cluster), self.timeout_s
 
     def replace(self, count: int) -> None:
-        targets = [Target("10.0.0.1", 1 + number) for number in range(count)]
+        targets = [Target("10.0.0.1", 1 + number, is_foreign=self.is_foreign) for number in range(count)]
         replace_endpoints(self.cluster, targets, self._dial, 1.0, self.now)
         self.flush()
 
@@ -153,7 +154,7 @@ class Stage:
         return self.ups[-1]
 
     def refuse(self, link: Link) -> None:
-        link.failed("10.0.0.1:1: connection refused", self.now)
+        link.failed("10.0.0.1:1: connection refused", self.now, True)
         self.flush()
 
     def client(self) -> Wire:

@@ -82,7 +82,7 @@ def test_a_post_is_not_sent_again(stage: Stage) -> None:
     up.end()
     assert client.take().startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
     assert not client.shut
-    assert len(stage.ups) == 1
+    assert [other.take() for other in stage.ups[1:]] == [b""]
     assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 0
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_sent_a_third_time(stage: Stage) -> None:
     up.end()
     stage.ups[1].end()
     assert client.take().startswith(b"HTTP/1.1 502 ")
-    assert len(stage.ups) == 2
+    assert [other.take() for other in stage.ups[1:]] == [GET, b""]
     assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 1
 
 
@@ -177,6 +177,122 @@ def test_no_endpoint_takes_connections(make: MakeStage) -> None:
     assert b"connection refused" in answer
     client.send(GET)
     assert b"gossamer-error: no-endpoint" in client.take()
+
+
+def test_nobody_listens_where_the_application_itself_was_going(make: MakeStage) -> None:
+    """It learns that at once, as it would without a mesh; and at once that somebody does."""
+    stage = make(dials=False, is_foreign=True)
+    clients = [stage.client() for _ in range(3)]
+    for client in clients:
+        client.send(GET)
+    while stage.dialled:
+        stage.refuse(stage.dialled.pop())
+    for client in clients:
+        answer = client.take()
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"gossamer-error: connect-failed" in answer
+    for client in clients:
+        client.send(GET)
+    stage.refuse(stage.dialled.pop())
+    assert all(b"gossamer-error: connect-failed" in client.take() for client in clients)
+    for client in clients:
+        client.send(GET)
+    (link,) = stage.dialled
+    stage.connect(link)
+    assert stage.ups[0].take() == GET
+    stage.ups[0].send(OK)
+    assert clients[0].take() == OK
+
+
+def test_a_foreign_server_that_is_slow_to_take_connections(make: MakeStage) -> None:
+    stage = make(dials=False, is_foreign=True)
+    client = stage.client()
+    client.send(GET)
+    stage.wait(2.0)
+    stage.connect(stage.dialled.pop())
+    stage.ups[0].send(OK)
+    assert client.take() == OK
+
+
+@pytest.mark.parametrize("banner", [b"2", b"HTTP/2", b"\x00", b"\r\n", b"HT\r\n\r\n", b"220 mail\r\n\r\n"])
+def test_what_is_not_http_1_is_not_waited_for(stage: Stage, banner: bytes) -> None:
+    client = stage.client()
+    client.send(GET)
+    stage.ups[0].send(banner)
+    answer = client.take()
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"gossamer-error: bad-response" in answer
+    assert stage.tally.faults == [("upstream", "not HTTP/1")]
+    assert stage.ups[0].conn.aborted
+    assert is_avoided(stage)
+
+
+def is_avoided(stage: Stage) -> bool:
+    """Whether the balancer knows that the only endpoint is at fault: its quick end must not look fast."""
+    (endpoint,) = stage.cluster.balancer.endpoints
+    return endpoint.breaker.faults(stage.now) == 1 and endpoint.rtt(stage.now) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("begun", "reason"),
+    [
+        (b"H", "head too slow"),
+        (b"HTTP/1.1 200 OK", "head too slow"),
+        (b"HTTP/1.1 200 OK\r\nx: y\r\n", "head too slow"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx", "trailers too slow"),
+    ],
+)
+def test_a_head_of_an_endpoint_that_does_not_come(stage: Stage, begun: bytes, reason: str) -> None:
+    client = stage.client()
+    client.send(GET)
+    up = stage.ups[0]
+    up.send(begun)
+    up.conn.head_timed_out(stage.now)  # type: ignore[attr-defined]
+    stage.flush()
+    if reason.startswith("head"):
+        answer = client.take()
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"gossamer-error: bad-response" in answer
+        assert reason.encode() in answer
+    else:
+        assert client.conn.aborted
+    assert up.conn.aborted
+    assert stage.tally.faults == [("upstream", reason)]
+    assert is_avoided(stage)
+
+
+def test_half_a_head_is_no_end_of_an_idle_connection(stage: Stage) -> None:
+    client = stage.client()
+    up = warm(stage, client)
+    client.send(GET)
+    up.send(b"HTTP/1.1 2")
+    up.end()
+    assert b"gossamer-error: upstream-lost" in client.take()
+    assert [other.take() for other in stage.ups[1:]] == [b""]
+    assert is_avoided(stage)
+
+
+def test_all_idle_connections_have_ended(stage: Stage) -> None:
+    """Each request is sent twice at most, and none of them fails."""
+    clients = [stage.client() for _ in range(20)]
+    for client in clients:
+        client.send(GET)
+    for up in list(stage.ups):
+        up.send(OK)
+        up.take()
+    for client in clients:
+        client.take()
+        client.send(GET)
+    for up in list(stage.ups):
+        assert up.take() == GET
+        up.end()
+    fresh = stage.ups[20:]
+    assert len(fresh) == 20
+    for up in fresh:
+        assert up.take() == GET
+        up.send(OK)
+    assert [client.take() for client in clients] == [OK] * 20
+    assert stage.tally.replays == 20
 
 
 def test_a_dial_without_end(make: MakeStage) -> None:

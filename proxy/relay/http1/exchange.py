@@ -105,7 +105,7 @@ class Exchange:
         self.ended_s = 0.0
         self.status = 0
         self.retry_after_s = -1.0
-        # Its connection has served others before it; it must have one that has not; an endpoint could not be dialled.
+        # Its connection has waited for it; it must have one that has not; an endpoint could not be dialled.
         self.reused = False
         self.needs_fresh = False
         self.unreached = False
@@ -215,7 +215,7 @@ class Exchange:
         self._claim()
         up.owner = self
         self.up = up
-        self.reused = up.served > 0
+        self.reused = up.rested
         if not self.request_end:
             link: Link = up.link
             link.unfinished += 1

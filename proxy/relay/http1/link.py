@@ -6,7 +6,7 @@ too long is closed by whoever sweeps. Requests that find none free wait here for
 Invariants: `conns` counts those that are open, `dialling` those on their way, together at most `max_connections`; what
 has become a tunnel counts no more. An endpoint is taken to be ready until a dial fails, and then, while one dial after
 the other is tried, until one succeeds; the only one of a cluster is not tried while nobody asks for it: nobody counts
-the ports that a scan has found closed.
+the ports that a scan has found closed. One that is foreign to the mesh is tried once for those who wait.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from proxy.balance.endpoint import Endpoint
 from proxy.codec.h1_client import Http1Client
 from proxy.relay.cluster import MAX_WAITING, Cluster
-from proxy.relay.failure import OVERLOAD, STALLED
+from proxy.relay.failure import CONNECT_FAILED, OVERLOAD, STALLED
 from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 1_024
@@ -176,6 +176,11 @@ class Link:
         self.dialling += 1
         self.dial(self)
 
+    def seek(self) -> None:
+        """A request was lost with its connection: where there is no other, a dial tells whether anybody is there."""
+        if not (self.conns or self.dialling or self.removed):
+            self.redial()
+
     def rouse(self, now: float) -> bool:
         """Somebody asks for it, and it is not ready. True where it was not dialled any more, and now has to be."""
         self.asked_s = now
@@ -203,26 +208,45 @@ class Link:
             self.cluster.set_ready(self.endpoint, True, now)
         self._give(conn, True, now)
 
-    def failed(self, error: str, now: float) -> None:
-        """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds or nobody asks."""
+    def failed(self, error: str, now: float, is_refused: bool = False) -> None:
+        """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds or nobody asks.
+
+        `is_refused`: the network has said that nobody is there.
+        """
         self.dialling -= 1
         self.failures += 1
         self.cluster.last_error = error
         if self.removed:
             return
+        if not self.conns:
+            self.endpoint.renew()
         if self.endpoint.ready:
             self.cluster.set_ready(self.endpoint, False, now)
         self.scatter(now)
         if self.dialling == 0:
-            if self._is_wanted(now):
+            if is_refused and self.is_foreign():
+                self._refuse(now)
+            elif self._is_wanted(now):
                 self.redial()
             else:
                 self.asleep = True
+
+    def is_foreign(self) -> bool:
+        return self.target is not None and self.target.is_foreign
+
+    def _refuse(self, now: float) -> None:
+        """Who waits is told at once, as it would be without a mesh; the next request is a dial of its own."""
+        self.asleep = True
+        waiting: Any = self.cluster.waiting
+        for _waiting in range(len(waiting)):
+            exchange, _ = waiting.popitem(last=False)
+            exchange.fail(CONNECT_FAILED, self.cluster.describe(), now)
 
     # ---- from the relay
 
     def release(self, conn: Http1Client, now: float) -> None:
         """A request is over, and its connection may serve for the next one."""
+        conn.rested = True
         self._give(conn, False, now)
 
     def _give(self, conn: Http1Client, is_fresh: bool, now: float) -> None:
@@ -234,6 +258,7 @@ class Link:
             del self.waiting[exchange]
             exchange.send(conn, now)
         elif len(self.idle) < MAX_IDLE:
+            conn.rested = True
             self.idle.append(conn)
         else:
             conn.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from proxy.codec.h1_client import Http1Client
+from proxy.codec.h1_fault import BAD_REQUEST
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.h1_response import ResponseHead
 from proxy.relay.failure import BAD_RESPONSE, UPSTREAM_LOST
@@ -86,14 +87,24 @@ class Upstream(Http1Client):
         if exchange is not None:
             exchange.upstream_lost(BAD_RESPONSE, reason, False, self.now)
 
+    def head_timed_out(self, now: float) -> None:
+        """A head has been coming in for too long, or the trailers of a response."""
+        self.now = now
+        self.faulted(BAD_REQUEST, "trailers too slow" if self.is_in_trailers() else "head too slow")
+
     def lost(self, reason: str, now: float) -> None:
         self.now = now
         exchange: Exchange | None = self.owner
+        is_answered = self.interim > 0 or self.beginning is not None
+        link: Link = self.link
+        was_counted = self.counted
         self._leave()
         self.owner = None
         self.closed = True
         if exchange is not None:
-            exchange.upstream_lost(UPSTREAM_LOST, reason, True, now)
+            exchange.upstream_lost(UPSTREAM_LOST, reason, not is_answered, now)
+            if was_counted:
+                link.seek()
 
     def close(self) -> None:
         self._leave()

@@ -46,6 +46,16 @@ def test_an_unknown_endpoint_is_free_for_one_request_then_costs_the_default() ->
     assert endpoint.load(0.0) == pytest.approx(0.060)
 
 
+def test_what_could_not_be_reached_is_unknown_again() -> None:
+    endpoint = known()
+    finish(endpoint, FAULT, 0.1)
+    assert endpoint.rtt(0.0) == 5.0
+    endpoint.renew()
+    assert endpoint.rtt(0.0) == 0.0
+    endpoint.begin(0.0)
+    assert endpoint.rtt(0.0) == 0.030
+
+
 def test_pending_lasts_until_the_end_of_the_stream() -> None:
     endpoint = known()
     endpoint.begin(0.0)

@@ -16,8 +16,9 @@ from proxy.inbound import Inbound
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.registry import Registry
 from proxy.originals import Address
+from proxy.outbound import Outbound
 from proxy.route import model
-from proxy.traffic import keep_time
+from proxy.traffic import Traffic, keep_time
 
 ADMIN = 4191
 POST = b"POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nab"
@@ -28,9 +29,10 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 class Pod:
     """The inbound side of a sidecar, and an application that answers HTTP/1 after a while, at all of 127.0.0.0/8."""
 
-    def __init__(self, inbound: Inbound, port: int, heard: list[bytes]) -> None:
-        self.inbound = inbound
-        self.interception = inbound.interception
+    def __init__(self, traffic: Traffic, port: int, heard: list[bytes]) -> None:
+        assert traffic.interception is not None
+        self.traffic = traffic
+        self.interception = traffic.interception
         self.port = port
         self.heard = heard
 
@@ -84,7 +86,7 @@ async def run_pod(delay_s: float = 0.0) -> AsyncIterator[Pod]:
     inbound = Inbound(model.Settings(), registry, random.Random(1), own, ConnectionCounts(registry))
     clock = asyncio.create_task(keep_time([inbound], registry))
     try:
-        yield Pod(inbound, server.sockets[0].getsockname()[1], heard)
+        yield Pod(inbound.traffic, server.sockets[0].getsockname()[1], heard)
     finally:
         clock.cancel()
         inbound.traffic.close()
@@ -111,6 +113,60 @@ async def test_nobody_is_led_to_our_own_ports_whatever_the_address(host: str, po
         assert await pod.ask((host, port), b"\x00raw") == b""
 
 
+# ---- an HTTP proxy of the application's own
+
+
+@pytest.mark.parametrize(
+    ("line", "is_for_proxy"),
+    [
+        (b"CONNECT a.example:443 HTTP/1.1", True),
+        (b"GET http://a.example/b HTTP/1.1", True),
+        (b"GET /b HTTP/1.1", False),
+    ],
+)
+@pytest.mark.parametrize("silence_s", [0.0, 0.3])
+async def test_what_is_said_to_an_http_proxy_is_passed_on_however_late(
+    line: bytes, is_for_proxy: bool, silence_s: float
+) -> None:
+    """What is for no proxy is served as HTTP/1, so that it can be no upgrade to what nobody looks into."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            heard.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            pass  # it was dialled for a client that was silent for too long
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    registry = Registry()
+    counts = ConnectionCounts(registry)
+    settings = model.Settings(detect_timeout_s=0.1)
+    config = model.ProxyConfig(model.Address("127.0.0.1", 0), None, (), (), settings)
+    outbound = Outbound(config, registry, random.Random(1))
+    outbound.intercept(frozenset(), counts)
+    clock = asyncio.create_task(keep_time([outbound], registry))
+    assert outbound.traffic.interception is not None
+    pod = Pod(outbound.traffic, server.sockets[0].getsockname()[1], heard)
+    reader, writer = await pod.call(("127.0.0.1", pod.port))
+    try:
+        if silence_s:
+            await eventually(lambda: b'protocol="opaque",reason="silence"} 1' in registry.render())
+        request = line + b"\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+        writer.write(request)
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert (heard == [request]) is is_for_proxy
+    finally:
+        writer.close()
+        clock.cancel()
+        outbound.traffic.close()
+        server.close()
+        await asyncio.sleep(0)
+
+
 # ---- what was accepted before the end is served
 
 
@@ -118,7 +174,7 @@ async def test_a_request_that_was_accepted_while_the_drain_began_is_answered() -
     async with run_pod(delay_s=0.3) as pod:
         (address,) = pod.interception.listen(("127.0.0.1",), 0, False)
         pod.interception.here = ("127.0.0.1", pod.port)
-        ending = asyncio.create_task(pod.inbound.traffic.drain(20.0))
+        ending = asyncio.create_task(pod.traffic.drain(20.0))
         await asyncio.sleep(0.03)
         reader, writer = await asyncio.open_connection(*address)
         await asyncio.sleep(0.2)
@@ -136,7 +192,7 @@ async def test_the_drain_waits_no_longer_than_it_may() -> None:
         _, writer = await pod.call(("127.0.0.1", pod.port))
         writer.write(POST)
         await eventually(lambda: bool(pod.heard))
-        assert not await pod.inbound.traffic.drain(0.3)
+        assert not await pod.traffic.drain(0.3)
         writer.close()
 
 
@@ -145,7 +201,7 @@ async def test_whoever_says_nothing_does_not_hold_the_drain_up() -> None:
         pod.interception.detector.timeout_s = 1_000.0
         reader, writer = await pod.call(("127.0.0.1", pod.port))
         async with asyncio.timeout(10):
-            assert await pod.inbound.traffic.drain(1_000.0)
+            assert await pod.traffic.drain(1_000.0)
             assert await reader.read() == b""
         writer.close()
 
@@ -159,8 +215,8 @@ async def test_a_scan_of_many_ports_leaves_no_more_than_a_bound(monkeypatch: pyt
         for number in range(1, 60):
             assert (await pod.ask((f"127.0.0.{number}", pod.port), GET)).startswith(b"HTTP/1.1 200")
             assert len(pod.interception.scopes) <= 20
-        assert len(pod.inbound.traffic.clusters.wishes) <= 20
-        assert len(pod.inbound.traffic.clusters.http1_by_name) <= 20
+        assert len(pod.traffic.clusters.wishes) <= 20
+        assert len(pod.traffic.clusters.http1_by_name) <= 20
 
 
 async def test_where_all_are_in_use_connections_are_passed_on_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +248,7 @@ async def test_it_hears_prefaces_only_as_long_as_somebody_speaks_http_2(monkeypa
         writer.write(PREFACE + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
         # GET / of authority "a", over and done with one HEADERS frame.
         writer.write(b"\x00\x00\x06\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x01a")
-        forms = pod.inbound.traffic.clusters.by_name
+        forms = pod.traffic.clusters.by_name
         await eventually(lambda: bool(forms))
         await eventually(lambda: not forms)
         heard = len(pod.heard)

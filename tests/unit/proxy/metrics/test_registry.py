@@ -287,10 +287,10 @@ def test_values_that_are_no_text() -> None:
 
 def test_the_state_of_the_balancer_and_the_relay() -> None:
     registry = Registry()
-    states = [EndpointState("emoji", "10.0.0.1:80", True, False, 3.5, 2)]
+    states = [EndpointState("emoji", "10.0.0.1:80", "http1", True, False, 3.5, 2)]
     add_endpoint_metrics(registry, lambda: states)
     add_stream_metrics(registry, lambda: 7)
-    labels: Labels = (("dst_service", "emoji"), ("target_addr", "10.0.0.1:80"))
+    labels: Labels = (("dst_service", "emoji"), ("target_addr", "10.0.0.1:80"), ("protocol", "http1"))
     families = ("ready", "ejected", "ewma_ms", "pending")
     assert [value(registry, f"gossamer_endpoint_{family}", labels) for family in families] == [1, 0, 3.5, 2]
     assert value(registry, "gossamer_streams_stalled", ()) == 7

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import ExitStack
+from itertools import count
+from time import monotonic
 
 import pytest
 
@@ -49,3 +52,31 @@ async def test_what_is_said_to_a_proxy_goes_on_as_it_is_where_nothing_is_known(l
 
 async def test_other_requests_are_http_there_too() -> None:
     assert await decide(PASSES, b"GET /http://a/ HTTP/1.1\r\n") == Decision(HTTP1, "bytes")
+
+
+async def test_those_whose_time_is_up_together_leave_room_for_other_work() -> None:
+    """Between two that the loop is asked for, no more than a batch of them is handed over."""
+    handed_over: list[Decision] = []
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        detector = Detector(
+            make_watcher(loop),
+            "inbound",
+            lambda original, sock: UNKNOWN,
+            lambda sock, original, decision: handed_over.append(decision),
+            Hints(),
+            ConnectionCounts(Registry()),
+        )
+        for port in range(100):
+            client, server = socket.socketpair()
+            stack.enter_context(client)
+            stack.enter_context(server).setblocking(False)
+            detector.arrive(server, ("127.0.0.1", port))
+        detector.sweep(monotonic() + 10.0)
+        for turn in count(1):
+            assert len(handed_over) == min(16 * turn, 100)
+            detector.sweep(monotonic() + 10.0)  # a second one hurries nobody
+            if len(handed_over) == 100:
+                break
+            await asyncio.sleep(0)
+    assert handed_over == [Decision(OPAQUE, "silence", True)] * 100

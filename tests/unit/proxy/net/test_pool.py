@@ -1,16 +1,18 @@
-"""Dialling many endpoints at once: a few at a time, and all of them in the end."""
+"""Dialling many endpoints at once: a few at a time, and all of them in the end; and what their first word is."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 
+import pytest
+
 from proxy.balance.endpoint import Endpoint
 from proxy.balance.p2c import Balancer
 from proxy.codec.limits import Limits
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
-from proxy.net.pool import MAX_DIALS, Pool
+from proxy.net.pool import MAX_DIALS, Pool, describe_word
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
 from proxy.relay.link import Link
@@ -52,3 +54,20 @@ async def test_dials_wait_their_turn() -> None:
     server.close()
     await asyncio.gather(*tasks, return_exceptions=True)
     await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r", "it answered in HTTP/1.1"),
+        (b"HTTP/1.0 505", "it answered in HTTP/1.0"),
+        (b"HTTP/1.\xff", "it answered in HTTP/1."),
+        (b"\x15\x03\x03\x00\x02\x02\x46", "it answered in TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", 'it answered "SSH-2.0-OpenSSH_9.2"'),
+        (b"220 mail ESMTP\r\n", 'it answered "220 mail ESMTP"'),
+        (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00", ""),
+        (b"\xff\xfe", ""),
+    ],
+)
+def test_an_endpoint_s_first_word(word: bytes, said: str) -> None:
+    assert describe_word(word) == said

@@ -96,6 +96,14 @@ def test_who_never_asked_goes_first_then_who_is_idle_for_longest(hall: Hall) -> 
     assert hall.count_faults(TOO_MANY) == 4
 
 
+def test_whoever_is_new_has_a_place_however_many_there_are_too_many(hall: Hall) -> None:
+    """Those who were waited for in vain are passed on, and take a second descriptor: then there are far too many."""
+    hall.heavy.names = {str(number): (False, float(number)) for number in range(100)}
+    assert hall.room.admit()
+    assert list(hall.heavy.names) == [str(number) for number in range(55, 100)]
+    assert list(hall.heavy.names)[-1] == "99"
+
+
 def test_where_nobody_can_go_nobody_is_looked_for_again_at_once(hall: Hall) -> None:
     hall.light.names = {str(number): None for number in range(100)}
     assert not hall.room.admit()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from proxy.balance.endpoint import Endpoint
 from proxy.relay.cluster import MAX_WAITING
+from proxy.relay.link import Link
 from tests.playbook.stage import Stage
 
 
@@ -63,4 +65,73 @@ def test_an_endpoint_that_allows_nothing_does_not_lose_those_who_waited() -> Non
     assert stage.pending() == [0]
     stage.connect(stage.dialled[0])
     assert all(stage.where(down, stream_id) for stream_id in ids)
+    stage.finish()
+
+
+def test_where_all_have_answered_that_they_speak_no_http2_nobody_waits() -> None:
+    stage = Stage(2)
+    first, second = stage.endpoints
+    down = stage.client()
+    one = stage.request(down)
+    stage.cluster.last_error = "127.0.0.1:2: it answered in HTTP/1.1"
+    stage.cluster.refuse(first, True, stage.now)
+    assert not down.hear("HEADERS", one)
+    stage.cluster.refuse(second, True, stage.now)
+    stage.flush()
+    answer = down.hear("HEADERS", one)[0]
+    assert answer.header("gossamer-error") == "wrong-protocol"
+    assert "HTTP/1.1" in (answer.header("grpc-message") or "")
+    two = stage.request(down)
+    assert two in down.voice.ended
+    assert stage.failures() == {"wrong-protocol": 2}
+    stage.finish()
+
+
+def test_an_end_without_a_word_means_it_the_second_time() -> None:
+    stage = Stage(1)
+    (endpoint,) = stage.endpoints
+    for _ in range(3):
+        stage.cluster.refuse(endpoint, False, stage.now)
+        assert not stage.cluster.is_refused
+        stage.cluster.forgive(endpoint)
+    for expected in (False, True):
+        stage.cluster.refuse(endpoint, False, stage.now)
+        assert stage.cluster.is_refused is expected
+    assert stage.cluster.fails_fast(stage.now)
+    stage.cluster.forgive(endpoint)
+    assert not stage.cluster.fails_fast(stage.now)
+    stage.finish()
+
+
+def test_what_endpoints_said_is_forgotten_with_them_and_once_they_are_ready() -> None:
+    stage = Stage(2)
+    first, second = stage.endpoints
+    for endpoint in (first, second):
+        stage.cluster.refuse(endpoint, True, stage.now)
+    stage.connect(first.link)
+    assert not stage.cluster.is_refused
+    assert list(stage.cluster.refusals) == [second]
+    stage.cluster.balancer.replace([first])
+    stage.cluster.refresh(stage.now)
+    assert not stage.cluster.refusals
+    stage.finish()
+
+
+def test_a_new_endpoint_is_waited_for() -> None:
+    stage = Stage(1)
+    stage.cluster.refuse(stage.endpoints[0], True, stage.now)
+    new = Endpoint(("127.0.0.1", 9))
+    Link(stage.cluster, new, stage.dialled.append)
+    stage.cluster.balancer.replace([*stage.endpoints, new])
+    stage.cluster.refresh(stage.now)
+    assert not stage.cluster.is_refused
+    stage.endpoints.append(new)
+    stage.finish()
+
+
+def test_the_pod_s_own_application_at_its_end_refuses_nothing() -> None:
+    stage = Stage(1)
+    stage.cluster.leave()
+    stage.cluster.refuse(stage.endpoints[0], True, stage.now)
+    assert not stage.cluster.is_refused
     stage.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
@@ -17,6 +18,7 @@ from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import HEAD_TIMEOUT_S, TUNNEL_TIMEOUT_S, Http1Listener
 from proxy.net.http1_pool import Http1Pool
+from proxy.net.kernel import ask_kernel
 from proxy.net.pool import MAX_DIALS
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
@@ -63,10 +65,11 @@ class Sidecar:
         self.writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
-    async def start(self, serve: Serve = answer_all, backend_port: int = 0) -> None:
+    async def start(self, serve: Serve = answer_all, backend_port: int = 0, is_foreign: bool = False) -> None:
         if not backend_port:
             backend_port = await self.serve(serve, 0)
-        replace_endpoints(self.cluster, [Endpoint(HOST, backend_port)], self.pool.dial, 1.0, monotonic())
+        endpoint = Endpoint(HOST, backend_port, is_foreign=is_foreign)
+        replace_endpoints(self.cluster, [endpoint], self.pool.dial, 1.0, monotonic())
         server = await asyncio.get_running_loop().create_server(self.accept, HOST, 0)
         self.servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
@@ -161,6 +164,80 @@ async def test_a_slow_head_is_answered_with_408(sidecar: Sidecar) -> None:
     assert not reader.at_eof()
     sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
     assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_a_slow_head_of_an_endpoint_is_answered_with_502(sidecar: Sidecar) -> None:
+    """Byte by byte, without an end; one head after the other may take as long."""
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+
+    await sidecar.start(trickle)
+    reader, writer = await sidecar.connect()
+    writer.write(GET)
+
+    async def hear(tail: bytes) -> None:
+        await until(lambda: any(adapter.tail == tail for adapter in sidecar.pool.adapters))
+
+    async def say(piece: bytes, tail: bytes) -> None:
+        sidecar.writers[-1].write(piece)
+        await hear(tail)
+
+    await hear(b"HTTP/1.1 103 Early Hints\r\n")
+    await say(b"x: y\r\n", b"HTTP/1.1 103 Early Hints\r\nx: y\r\n")
+    sidecar.sweep(0.0)
+    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    await say(b"\r\nHTTP/1.1 2", b"HTTP/1.1 2")
+    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    await say(b"00", b"HTTP/1.1 200")
+    sidecar.sweep(2 * HEAD_TIMEOUT_S)
+    assert sidecar.tcp_up.open_connections() == 1
+    sidecar.sweep(2 * HEAD_TIMEOUT_S + 2.0)
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"gossamer-error: bad-response" in answer
+    await until(lambda: sidecar.tcp_up.open_connections() == 0)
+
+
+async def test_silence_is_not_a_slow_head(sidecar: Sidecar) -> None:
+    """Nor is a head behind which there is nothing yet."""
+    await sidecar.start(answer_all)
+    reader, writer = await sidecar.connect()
+    assert await ask(reader, writer) == OK
+    sidecar.sweep(0.0)
+    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    assert await ask(reader, writer) == OK
+    assert sidecar.tcp_up.opened == 1
+
+
+@pytest.mark.parametrize("size", [100, 5_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("answer_size", [2, 200_000])
+async def test_an_answer_before_a_body_that_is_never_read(
+    sidecar: Sidecar, size: int, chunked: bool, answer_size: int
+) -> None:
+    """The server closes with unread data, so the kernel resets the connection: what it said before arrives whole."""
+    loop = asyncio.get_running_loop()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % answer_size + b"z" * answer_size
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % size
+    body = b"%x\r\n" % size + b"x" * size + b"\r\n0\r\n\r\n" if chunked else b"x" * size
+    with socket.create_server((HOST, 0)) as server:
+        server.setblocking(False)
+        await sidecar.start(backend_port=server.getsockname()[1])
+        for _ in range(5):
+            reader, writer = await sidecar.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n" + body)
+            sock, _ = await loop.sock_accept(server)
+            with sock:
+                await until(lambda sock=sock: bool(select.select([sock], [], [], 0)[0]))  # type: ignore[misc]
+                await loop.sock_sendall(sock, answer)
+                await until(lambda sock=sock: not ask_kernel(sock.fileno()).is_owed)  # type: ignore[misc]
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert await reader.readexactly(answer_size) == answer[-answer_size:]
 
 
 async def test_a_body_that_stands_still_ends(sidecar: Sidecar) -> None:
@@ -329,6 +406,56 @@ async def test_an_endpoint_that_comes_up_later_is_dialled_until_it_does(sidecar:
     assert "refused" in sidecar.cluster.last_error
     await sidecar.serve(answer_all, port)
     assert await reader.readexactly(len(OK)) == OK
+
+
+async def test_nobody_listens_where_the_application_was_going(
+    sidecar: Sidecar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It hears so without a wait, and is served once somebody does; the log is spared its attempts."""
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        port = sock.getsockname()[1]
+        await sidecar.start(backend_port=port, is_foreign=True)
+        sidecar.cluster.failfast_s = 1_000.0
+        reader, writer = await sidecar.connect()
+        for _ in range(3):
+            writer.write(GET)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 502 ")
+            assert b"gossamer-error: connect-failed" in answer
+            assert b"refused" in await reader.readline()
+    await sidecar.serve(answer_all, port)
+    assert await ask(reader, writer) == OK
+    assert capsys.readouterr().err == ""
+
+
+async def test_the_end_of_all_idle_connections_costs_no_get(sidecar: Sidecar) -> None:
+    """A server that restarts: when the requests are sent, the loop has not heard of any of the ends."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server((HOST, 0), backlog=100) as server:
+        server.setblocking(False)
+        await sidecar.start(backend_port=server.getsockname()[1])
+        clients = [await sidecar.connect() for _ in range(20)]
+        for _, writer in clients:
+            writer.write(GET)
+        old = [(await loop.sock_accept(server))[0] for _ in clients]
+        for sock in old:
+            await loop.sock_recv(sock, 1_000)
+            await loop.sock_sendall(sock, OK)
+        for reader, _ in clients:
+            assert await reader.readexactly(len(OK)) == OK
+        for sock in old:
+            sock.close()
+        for adapter in list(sidecar.listener.adapters):
+            adapter.get_buffer(-1)[: len(GET)] = GET
+            adapter.buffer_updated(len(GET))
+        for _ in clients:
+            sock, _ = await loop.sock_accept(server)
+            with sock:
+                assert await loop.sock_recv(sock, 1_000) == GET
+                await loop.sock_sendall(sock, OK)
+        for reader, _ in clients:
+            assert await reader.readexactly(len(OK)) == OK
 
 
 async def test_a_server_that_closes_while_idle_costs_nothing(sidecar: Sidecar) -> None:
