@@ -20,7 +20,8 @@ Run it in the pod's network namespace, before the pod's containers start, with t
 as the injector's init container does. New TCP connections then go through the proxy, which listens on the loopback
 addresses at the outbound port and on all addresses at the inbound port; connections that are open already are left
 alone. It may be run again, with the same settings or others: the rules are replaced in one step. The proxy itself must
-run as uid {PROXY_UID} (--proxy-uid). Exit codes: 0, 1 if the rules could not be written, 2 for wrong usage.
+run as uid {PROXY_UID} (--proxy-uid). Where GOSSAMER_POD_IP and GOSSAMER_HOST_IP are equal it refuses, since that is the
+node's own network (hostNetwork). Exit codes: 0, 1 if the rules could not be written, 2 for wrong usage.
 """
 
 

@@ -13,6 +13,7 @@ from proxy.init.fault import RulesError
 from proxy.init.firewall import Tables, apply, family_name, find_tables, remove
 from proxy.init.rules import render_removal, render_rules
 from proxy.init.settings import Settings
+from proxy.init.whereabouts import check_network
 
 _IF_INET6 = Path("/proc/net/if_inet6")
 _GLOBAL_SCOPE = "00"
@@ -27,6 +28,7 @@ def main(argv: list[str]) -> int:
         elif arguments.delete:
             say(describe_removal(delete()))
         else:
+            check_network(os.environ)
             intercept(arguments, settings)
     except ConfigError as error:
         say(str(error))

@@ -109,6 +109,9 @@ class Http1Pool:
 
     def sweep(self, now: float) -> None:
         """Every second or so: close what has been idle for long, and end those whose endpoint is gone."""
+        suspects = self.relay.suspects
+        while suspects:
+            suspects.popitem()[0].seek()
         links = {adapter.conn.link for adapter in self.adapters if isinstance(adapter.conn, Upstream)}
         for link in links:
             link.close_idle(now)

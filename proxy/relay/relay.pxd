@@ -20,7 +20,7 @@ cdef class Relay:
     cdef public long long epoch
     cdef public dict decisions
     cdef public list flushes
-    cdef public dict deadlines
+    cdef public dict deadlines, suspects
     cdef public long long last_tick
 
     cpdef forget_decisions(self)

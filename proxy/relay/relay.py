@@ -60,9 +60,12 @@ Route = Callable[[bytes, bytes], tuple[Cluster | None, float]]
 
 
 class Relay:
-    """One per direction and worker. `flushes` is the list of connections with output, which `net` empties."""
+    """One per direction and worker. `flushes` is the list of connections with output, which `net` empties.
 
-    __slots__ = ("deadlines", "decisions", "epoch", "flushes", "last_tick", "rng", "route", "tally")
+    `suspects` are the links of HTTP/1 that have lost a request with its connection: `net` looks whether they are there.
+    """
+
+    __slots__ = ("deadlines", "decisions", "epoch", "flushes", "last_tick", "rng", "route", "suspects", "tally")
 
     def __init__(self, route: Route, rng: Callable[[], float], tally: Tally) -> None:
         self.route = route
@@ -71,6 +74,7 @@ class Relay:
         self.epoch = 0
         self.decisions: dict[tuple[bytes, bytes], Decision] = {}
         self.flushes: list[Any] = []
+        self.suspects: dict[Any, None] = {}
         self.deadlines: dict[int, set[Pending]] = {}
         self.last_tick = 0
 

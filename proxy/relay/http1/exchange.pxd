@@ -72,6 +72,7 @@ cdef class Exchange:
     @cython.locals(down=Http1Server, up=Http1Client)
     cdef _end_upload(self, double now)
     cpdef upstream_lost(self, failure, str detail, bint may_retry, double now)
+    cdef bint _may_be_sent_again(self) except -1
     cdef _retry(self, double now)
     @cython.locals(cluster=Cluster, endpoint=Endpoint, link=Link)
     cdef bint _may_go_elsewhere(self, ResponseHead head) except -1

@@ -231,7 +231,7 @@ class Exchange:
                 up.send_end(self.trailers)
             elif down is not None and not up.blocked:
                 down.resume()
-        elif self.request_end and self.reused and head.idempotent:
+        elif self.request_end and head.idempotent:
             self.body = []
 
     def redispatch(self, unreached: bool, now: float) -> None:
@@ -444,17 +444,35 @@ class Exchange:
             self._count(False, now)
             self._finish(FAULT, now)
             self._abort_downstream()
-        elif may_retry and self.reused and self.head.idempotent and self.body is not None:
+        elif may_retry and self._may_be_sent_again():
             self._retry(now)
         else:
             # The end of a connection that was idle is no fault of the endpoint's.
             self.fail(failure, detail, now, not (may_retry and self.reused))
 
+    def _may_be_sent_again(self) -> bool:
+        """Once, and not again by who has it then: what ends its hosts is not to reach all of them.
+
+        On a new connection an endpoint that is about to end closes it unread, or one has ended that could not bear the
+        request: then it is for another one alone to try.
+        """
+        if not self.head.idempotent or self.body is None or self.needs_fresh:
+            return False
+        return self.reused or self._has_another_ready()
+
+    def _has_another_ready(self) -> bool:
+        """Whether another endpoint could have it at once."""
+        cluster, endpoint = self.decision.cluster, self.endpoint
+        return cluster is not None and any(other is not endpoint for other in cluster.balancer.ready)
+
     def _retry(self, now: float) -> None:
         self.relay.tally.replayed()
         self._count(False, now)
         self.handle = None
-        self._leave_endpoint(CANCELLED, now)
+        if self.endpoint is not None and self._has_another_ready():
+            # What ends its connections may be about to end itself.
+            self.tried = (self.endpoint,)
+        self._leave_endpoint(CANCELLED if self.reused else FAULT, now)
         self.needs_fresh = True
         self.dispatch(now)
 

@@ -177,7 +177,7 @@ class Link:
         self.dial(self)
 
     def seek(self) -> None:
-        """A request was lost with its connection: where there is no other, a dial tells whether anybody is there."""
+        """A request was lost with its connection a moment ago: where there is no other, a dial tells who is there."""
         if not (self.conns or self.dialling or self.removed):
             self.redial()
 

@@ -104,7 +104,7 @@ class Upstream(Http1Client):
         if exchange is not None:
             exchange.upstream_lost(UPSTREAM_LOST, reason, not is_answered, now)
             if was_counted:
-                link.seek()
+                self.relay.suspects[link] = None
 
     def close(self) -> None:
         self._leave()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.init.main import main
+from proxy.init.whereabouts import check_network
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -46,6 +47,23 @@ def test_wrong_usage_is_exit_code_2(options: list[str], sentence: str, capsys: p
         main(options)
     assert end.value.code == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_nodes_own_network_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GOSSAMER_POD_IP", "192.0.2.7")
+    monkeypatch.setenv("GOSSAMER_HOST_IP", "192.0.2.7")
+    assert main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mesh proxy init: this is the node's own network (192.0.2.7 is the address of the pod and ")
+    assert "take hostNetwork out of the pod" in line
+
+
+@pytest.mark.parametrize(("pod", "host"), [("", ""), ("10.1.2.3", ""), ("", "192.0.2.7"), ("10.1.2.3", "192.0.2.7")])
+def test_any_other_network_is_a_pods(pod: str, host: str) -> None:
+    check_network({"GOSSAMER_POD_IP": pod, "GOSSAMER_HOST_IP": host})
+    check_network({})
 
 
 def test_it_is_a_command_of_mesh_that_imports_little() -> None:
