@@ -107,6 +107,11 @@ bench-injector: tools install  ## how long a review of the injector takes, and w
 	@bash tests/cluster/build.sh >/dev/null
 	$(BIN)/python -m benchmarks.injector $(ARGS)
 
+.PHONY: bench-pods
+bench-pods: tools install  ## how much later a pod with the sidecar is ready, on a real node (root); its memory
+	@bash tests/cluster/build.sh >/dev/null
+	$(BIN)/python -m benchmarks.pods $(ARGS)
+
 .PHONY: demo-kubernetes
 demo-kubernetes: tools install  ## docs/getting-started.md on a one-node Kubernetes that it starts and removes (root)
 	@bash tests/cluster/build.sh >/dev/null

@@ -18,6 +18,7 @@ from aiohttp import web
 from controlplane.discovery.stream import Stream
 from controlplane.metrics import Metrics, short
 from controlplane.state import State
+from mesh.listening import listen
 from mesh.options import Address
 from mesh.version import VERSION
 
@@ -75,8 +76,7 @@ class Admin:
         )
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1.0)
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._admit, address.host, address.port)
+        self._server = await listen(self._admit, address.host, address.port)
         return int(self._server.sockets[0].getsockname()[1])
 
     def _admit(self) -> asyncio.Protocol:

@@ -12,7 +12,7 @@ _EPILOG: Final = """\
 examples:
   mesh controlplane --source files:./manifests --xds 127.0.0.1:4150 --admin 127.0.0.1:4192
   mesh controlplane --source kubernetes --kubeconfig ~/.kube/config --xds 127.0.0.1:4150
-  mesh controlplane --source kubernetes --namespace shop --xds 0.0.0.0:4150 --admin 0.0.0.0:4192
+  mesh controlplane --source kubernetes --namespace shop --xds 0.0.0.0:4150 --admin [::]:4192
 
 Reads Services, EndpointSlices and Pods, and serves what follows from them over xDS (ADS, incremental and
 state-of-the-world) to sidecars (`mesh proxy --control-plane`), to gRPC clients (`xds:///NAME.NAMESPACE.svc.DOMAIN:80`)

@@ -1,7 +1,8 @@
 """The settings in force: flags, over them the file of `--config`, fitted to the cluster's version.
 
 A ConfigMap that is mounted changes by itself: the file is read again every second. One that cannot be used leaves
-the last good settings in force, and is told once.
+the last good settings in force, and is told once. At the start, where there are none, only what cannot be used of it
+is left out: a typing error must not take the webhook away, which with `failurePolicy: Fail` would hold up all pods.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, Final
 
 import yaml
 
-from injector.api.access import Access, Denied, Lost
+from injector.api.access import Access, Denied
 from injector.patch import Settings
 from injector.patch.fields import Refusal
 from injector.patch.settings import SYSTEM_NAMESPACES, read_settings
 from injector.problem import Problem
+from mesh.access import Lost
 from mesh.log import log
 
 LOOK_S: Final = 1.0
@@ -28,7 +30,7 @@ _SIZE_BYTES: Final = 1 << 20  # of a ConfigMap
 
 
 class SettingsError(Exception):
-    """The settings cannot be used at the start. The message is complete: print it and exit with 2."""
+    """Flags are wrong, or there is no file, at the start. The message is complete: print it and exit with 2."""
 
 
 class Configuration:
@@ -38,21 +40,27 @@ class Configuration:
         self.problem = Problem("the settings are in force again")
         self._flags, self._namespace = flags, namespace
         self._path = Path(path) if path else None
-        self._text = ""
+        self._text: str | None = None  # what is in force as a whole
+        self._unusable: str | None = None  # what the file held at the start, if part of it is left out
         self._version: tuple[int, int] | None = None
         self._plain = self.settings = Settings()
 
     def open(self) -> None:
         """Raises SettingsError."""
         try:
-            self._load(self._read())
+            self._load("")
+            text = self._read()
         except (OSError, Refusal) as error:
             raise SettingsError(self._explain(error)) from None
+        self._load_usable(text)
 
     def look(self) -> None:
         """Take a changed file up."""
         try:
             text = self._read()
+            if text == self._unusable:
+                return
+            self._unusable = None
             if text != self._text:
                 self._load(text)
                 log(f"the settings of {self._path} are in force")
@@ -85,15 +93,22 @@ class Configuration:
         if self._path is None:
             return ""
         with self._path.open("rb") as file:
-            data = file.read(_SIZE_BYTES + 1)
-        if len(data) > _SIZE_BYTES:
-            raise Refusal("it has more than 1 MiB")
-        return data.decode("utf-8", "replace")
+            return file.read(_SIZE_BYTES + 1).decode("utf-8", "replace")
 
     def _load(self, text: str) -> None:
+        check_size(text)
         self._plain = merge(self._flags, parse(text), self._namespace)
         self._text = text
         self._fit(self._version)
+
+    def _load_usable(self, text: str) -> None:
+        try:
+            self._load(text)
+        except Refusal:
+            self._plain, sentences = merge_usable(self._flags, text, self._namespace)
+            self._fit(self._version)
+            self._text, self._unusable = None, text
+            self.problem.tell(f"--config {self._path}: {'; '.join(sentences)}; that is left out")
 
     def _explain(self, error: OSError | Refusal) -> str:
         if isinstance(error, OSError):
@@ -114,6 +129,11 @@ def parse(text: str) -> dict[str, Any]:
     return values
 
 
+def check_size(text: str) -> None:
+    if len(text.encode()) > _SIZE_BYTES:
+        raise Refusal("it has more than 1 MiB")
+
+
 def merge(flags: Mapping[str, Any], values: Mapping[str, Any], namespace: str) -> Settings:
     """The file has the last word, option by option. Whatever it says, the mesh's own namespace is never meshed."""
     given = values.get("defaults")
@@ -122,6 +142,32 @@ def merge(flags: Mapping[str, Any], values: Mapping[str, Any], namespace: str) -
     never = values.get("never", sorted(SYSTEM_NAMESPACES))
     merged["never"] = [*never, namespace] if isinstance(never, list) else never
     return read_settings(merged)
+
+
+def merge_usable(flags: Mapping[str, Any], text: str, namespace: str) -> tuple[Settings, list[str]]:
+    """The same of what can be used, each setting and option by itself, and a sentence for each that cannot."""
+    values: dict[str, Any] = {}
+    sentences = []
+    try:
+        check_size(text)
+        parts = split(parse(text))
+    except Refusal as refusal:
+        parts, sentences = [], [str(refusal)]
+    for part in parts:
+        try:
+            merge(flags, part, namespace)
+        except Refusal as refusal:
+            sentences.append(str(refusal))
+        else:
+            values |= {**part, "defaults": {**values.get("defaults", {}), **(part.get("defaults") or {})}}
+    return merge(flags, values, namespace), sentences
+
+
+def split(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One piece for each setting, and for each option in `defaults`."""
+    given = values.get("defaults")
+    options = [{"defaults": {name: value}} for name, value in given.items()] if isinstance(given, dict) else []
+    return [{name: value} for name, value in values.items() if name != "defaults" or not options] + options
 
 
 def read_version(answer: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from typing import Final
 import uvloop
 
 from injector.admin import make_admin
-from injector.api.access import Access, AccessError
+from injector.api.access import Access
 from injector.certificate.bundle import Bundle
 from injector.certificate.course import Terms
 from injector.certificate.files import FileError, FileKeeper
@@ -26,13 +26,16 @@ from injector.configuration import Configuration, SettingsError
 from injector.metrics import CertificateMetrics, Metrics
 from injector.options import Options, parse
 from injector.site import Site
+from injector.webhook.clients import require_clients
 from injector.webhook.events import Events
 from injector.webhook.namespaces import Namespaces
+from injector.webhook.room import give_freed_memory_back
 from injector.webhook.server import Webhook
+from mesh.access import AccessError
 from mesh.log import log, log_bug, take_over_logging
 from mesh.options import Address, OptionError
 
-CONNECTIONS_MAX: Final = 1000
+CONNECTIONS_MAX: Final = 200  # an API server has no more requests that change something under way
 _ADMIN_CONNECTIONS_MAX: Final = 64
 _AGAIN_S: Final = 5.0
 
@@ -55,6 +58,8 @@ class Injector:
         self.served = Served()
         self.keeper = make_keeper(options, self.access, self.served)
         self.metrics = Metrics()
+        if options.client_ca is not None:
+            require_clients(self.served.context, options.client_ca)
         webhook = Webhook(lambda: self.configuration.settings, self.namespaces, self.events, self.metrics)
         self._webhook = Site(webhook.application(), CONNECTIONS_MAX, self.served.context)
         self._admin = Site(make_admin(self.metrics, self.unready_reason), _ADMIN_CONNECTIONS_MAX)
@@ -161,6 +166,7 @@ async def run(options: Options) -> int:
 
 def main(argv: list[str]) -> int:
     take_over_logging("injector")
+    give_freed_memory_back()
     try:
         return uvloop.run(run(parse(argv)))
     except (AccessError, FileError, ListenError, OptionError, SettingsError) as error:

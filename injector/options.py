@@ -21,7 +21,7 @@ _DURATION: Final = re.compile(r"(\d{1,9})(s|m|h|d)")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _EPILOG: Final = f"""\
 examples:
-  mesh injector --listen 0.0.0.0:8443 --admin 0.0.0.0:4193          # as `mesh install` has it
+  mesh injector --listen [::]:8443 --admin [::]:4193                # as `mesh install` has it
   mesh injector --kubeconfig ~/.kube/config --name 127.0.0.1        # from outside, by a webhook with a URL
   mesh injector --tls-cert tls.crt --tls-key tls.key                # with a certificate of cert-manager
 
@@ -50,6 +50,7 @@ class Options(NamedTuple):
     tls_cert: str | None
     tls_key: str | None
     ca_bundle: str | None
+    client_ca: str | None
     lifetime_s: float
     drain_s: float
 
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--tls-cert", "FILE", "serve this certificate chain (PEM) instead, read again when it changes")
     add("--tls-key", "FILE", "and its private key (PEM)")
     add("--ca-bundle", "FILE", "and write this as caBundle, which is left alone otherwise")
+    add("--client-ca", "FILE", "take reviews only from who has a certificate of these authorities (PEM)")
     add("--drain-delay", "TIME", f"how long reviews are answered after SIGTERM (default {DRAIN_S:g}s)")
     return parser
 
@@ -119,6 +121,7 @@ def parse(argv: list[str]) -> Options:
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
         ca_bundle=given.ca_bundle,
+        client_ca=given.client_ca,
         lifetime_s=lifetime_s,
         drain_s=read_duration("--drain-delay", given.drain_delay, DRAIN_S),
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from mesh.log import log
+from typing import Final
+
+from mesh.log import Quota, log
+
+_LINES_MAX: Final = 10  # a minute: what pods ask for can be part of it
 
 
 class Problem:
@@ -11,13 +15,18 @@ class Problem:
     def __init__(self, when_over: str) -> None:
         self.text = ""
         self._when_over = when_over
+        self._quota = Quota(_LINES_MAX)
 
     def tell(self, text: str) -> None:
         if text != self.text:
             self.text = text
-            log(text)
+            self._log(text)
 
     def settle(self) -> None:
         if self.text:
             self.text = ""
-            log(self._when_over)
+            self._log(self._when_over)
+
+    def _log(self, text: str) -> None:
+        if self._quota.admit():
+            log(text)

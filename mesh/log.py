@@ -12,8 +12,30 @@ import time
 import traceback
 from typing import Final
 
-_LINES_MAX: Final = 100  # of bugs, and of libraries: a peer that finds how to cause them cannot fill the disk
-_bugs_seen = 0
+LINES_MAX: Final = 20  # a minute
+_WITHIN_S: Final = 60.0
+
+
+class Quota:
+    """How many lines of a kind that others can cause are written: nobody fills the disk, and nobody ends them for good.
+
+    What was left out is counted, and told with the next line that is written.
+    """
+
+    def __init__(self, lines_max: int = LINES_MAX) -> None:
+        self._lines_max = lines_max
+        self._seen, self._since_s = 0, float("-inf")
+
+    def admit(self) -> bool:
+        """Whether the next line may be written."""
+        now = time.monotonic()
+        if now - self._since_s >= _WITHIN_S:
+            left_out = self._seen - self._lines_max
+            self._seen, self._since_s = 0, now
+            if left_out > 0:
+                log(f"{left_out} lines like the next one were left out")
+        self._seen += 1
+        return self._seen <= self._lines_max
 
 
 class _Handler(logging.Handler):
@@ -22,13 +44,11 @@ class _Handler(logging.Handler):
     def __init__(self, own: str) -> None:
         super().__init__()
         self._own = f"{own}."
-        self._seen = 0
+        self._quota = Quota()
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith(self._own):
-            self._seen += 1
-            if self._seen > _LINES_MAX:
-                return
+        if not record.name.startswith(self._own) and not self._quota.admit():
+            return
         trace = traceback.format_exception(*record.exc_info) if record.exc_info else []
         _write([record.getMessage(), *"".join(trace).rstrip().split("\n")] if trace else [record.getMessage()])
 
@@ -72,10 +92,11 @@ def escape(text: str) -> str:
     return "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
 
 
+_bugs = Quota()
+
+
 def log_bug(message: str, error: BaseException) -> None:
-    """A fault of ours, with its traceback; only the first ones, so that a peer cannot fill the disk."""
-    global _bugs_seen
-    _bugs_seen += 1
-    if _bugs_seen <= _LINES_MAX:
+    """A fault of ours, with its traceback; so many a minute, since a peer may have found how to cause it."""
+    if _bugs.admit():
         trace = "".join(traceback.format_exception(error)).rstrip().split("\n")
         _write([f"bug: {message}: {trace[0]}", *trace[1:]])

@@ -20,6 +20,7 @@ from controlplane.discovery.subscription import WHOLE_TYPES, Subscription
 from controlplane.discovery.view import read_view
 from controlplane.discovery.wire import Responses
 from controlplane.translate.resource import CDS, EDS, ENVOY, RDS, TYPES, Resource, View
+from mesh.contract import ANONYMOUS
 
 TEXT_CHARS_MAX: Final = 200  # of a client's text in a log line
 NODE_TEXT_CHARS_MAX: Final = 400
@@ -154,7 +155,7 @@ class Stream(ABC):
     @property
     def name(self) -> str:
         """Who this is, for a log line."""
-        return cut(self.node.id) if self.node is not None and self.node.id else "a client without a name"
+        return cut(self.node.id) if self.node is not None and self.node.id else ANONYMOUS
 
     def _introduce(self, node: Node) -> None:
         """The first request says who the client is; later ones change nothing."""

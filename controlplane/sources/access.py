@@ -1,41 +1,28 @@
-"""Requests to the Kubernetes API: where it is, who we are, and the errors of network and TLS, translated once.
+"""Reading from the Kubernetes API, bodies as bytes.
 
-The official client loads the configuration (in-cluster or kubeconfig, exec plugins, token files) and owns the session;
-bodies stay bytes. Credentials are loaded anew when the API refuses them or TLS fails, since tokens, certificates and
-authorities rotate.
+Credentials are loaded anew when the API refuses them or TLS fails, since tokens, certificates and authorities rotate;
+requests that began with the old ones end with them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.client import ApiClient
 
-from controlplane.model.fields import printable
 from controlplane.sources.source import SourceError
 from controlplane.sources.wire import Garbage, decode_refusal
+from mesh.access import FAILURES, AccessError, Lost, load_client, send, translate
 from mesh.version import VERSION
 
 _CHUNK_BYTES = 64 << 10
 _ERROR_BYTES = 64 << 10
-_LOAD_TIMEOUT_S = 60  # an exec plugin may ask a cloud
-
-
-class Lost(Exception):
-    """The API server cannot be reached, or the connection broke; `is_tls` where it was a matter of trust."""
-
-    def __init__(self, text: str, is_tls: bool = False) -> None:
-        super().__init__(text)
-        self.is_tls = is_tls
+_HEADERS = {"Accept": "application/json", "User-Agent": f"gossamer/{VERSION}"}
 
 
 class TooLarge(Garbage):
@@ -104,7 +91,7 @@ class Access:
         client = self._clients[-1]
         client.uses += 1
         try:
-            answer = await self._request(client.api, path, params)
+            answer = await send(client.api, "GET", f"{path}?{urlencode(params)}", dict(_HEADERS), self._timeout)
             try:
                 if answer.status != 200:
                     body = await answer.content.read(_ERROR_BYTES)
@@ -114,21 +101,11 @@ class Access:
                     yield chunk
             finally:
                 answer.close()
-        except (aiohttp.ClientError, OSError, ConfigException) as error:
-            raise _translate(error) from None
+        except FAILURES as error:
+            raise translate(error) from None
         finally:
             client.uses -= 1
             await self._close_unused()
-
-    async def _request(self, api: ApiClient, path: str, params: Mapping[str, str]) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "User-Agent": f"gossamer/{VERSION}"}
-        url = f"{api.configuration.host}{path}?{urlencode(params)}"
-        await api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
-        answer = await api.rest_client.request(  # type: ignore[no-untyped-call]
-            "GET", url, headers=headers, _request_timeout=self._timeout
-        )
-        response: aiohttp.ClientResponse = answer.response
-        return response
 
     async def _close_unused(self) -> None:
         """Credentials that were replaced serve the requests that began with them, and no more."""
@@ -138,45 +115,7 @@ class Access:
             await client.api.close()  # type: ignore[no-untyped-call]
 
     async def _load(self) -> ApiClient:
-        configuration = Configuration()
-        configuration.client_session_kwargs = {"cookie_jar": aiohttp.DummyCookieJar(), "read_bufsize": _CHUNK_BYTES}
-        origin = f"the kubeconfig {self._kubeconfig}" if self._kubeconfig else "the ServiceAccount of this pod"
         try:
-            async with asyncio.timeout(_LOAD_TIMEOUT_S):
-                await self._configure(configuration)
-            return ApiClient(configuration)
-        except TimeoutError:
-            raise SourceError(f"cannot use {origin}: its exec plugin does not answer; run it by hand") from None
-        except Exception as error:  # the client's loader lets through whatever a malformed file leads to
-            raise SourceError(f"cannot use {origin}: {printable(_describe(error))}; check it with kubectl") from None
-
-    async def _configure(self, configuration: Configuration) -> None:
-        if self._kubeconfig:
-            os.stat(self._kubeconfig)  # the loader takes a missing file for an empty one
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                self._kubeconfig, client_configuration=configuration, persist_config=False
-            )
-        elif "KUBERNETES_SERVICE_HOST" in os.environ:
-            load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        else:
-            raise SourceError("this is no pod of Kubernetes; name the cluster with --kubeconfig FILE")
-
-
-def _translate(error: Exception) -> Lost:
-    is_tls = isinstance(error, ssl.SSLError | aiohttp.ClientSSLError)
-    return Lost(_describe(error), is_tls)
-
-
-def _describe(error: Any) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted ({error.certificate_error})"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
-        return "the connection was closed in the middle of an answer"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror is None:
-        return "the connection was closed while TLS was agreed"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower() if error.errno and error.errno > 0 else error.strerror
-    text = str(error).strip().partition("\n")[0]
-    return text or type(error).__name__
+            return await load_client(self._kubeconfig, _CHUNK_BYTES)
+        except AccessError as error:
+            raise SourceError(str(error)) from None

@@ -16,7 +16,7 @@ from time import monotonic
 from controlplane.model.fields import printable
 from controlplane.model.objects import PODS
 from controlplane.model.snapshot import Change
-from controlplane.sources.access import Access, Lost, TooLarge
+from controlplane.sources.access import Access, TooLarge
 from controlplane.sources.course import (
     DENIED,
     FINISHED,
@@ -34,6 +34,7 @@ from controlplane.sources.lines import LineSplitter, LineTooLong
 from controlplane.sources.page_size import PageSize
 from controlplane.sources.source import Sink
 from controlplane.sources.wire import BOOKMARK, Garbage, Page, Refusal, decode_event, decode_page, make_path
+from mesh.access import Lost
 
 # Without pods there is a mesh that knows nobody's identity; without the others there is none.
 OPTIONAL = (PODS,)

@@ -1,6 +1,5 @@
-"""Requests to the Kubernetes API: where it is, who we are, and the errors of network and TLS, translated once.
+"""Requests to the Kubernetes API: objects read and written, and watched line by line.
 
-The official client loads the configuration (in-cluster or kubeconfig, exec plugins, token files) and owns the session.
 Credentials are loaded anew when the API refuses them or TLS fails, since tokens, certificates and authorities rotate.
 """
 
@@ -8,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.client import ApiClient
 
+from mesh.access import FAILURES, AccessError, Lost, load_client, send, translate
 from mesh.log import escape
 from mesh.version import VERSION
 
@@ -26,22 +23,9 @@ JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 _CONNECT_TIMEOUT_S: Final = 5.0
 _ANSWER_TIMEOUT_S: Final = 20.0
-_LOAD_TIMEOUT_S: Final = 60.0  # an exec plugin may ask a cloud
 _BODY_BYTES: Final = 32 << 20
 _LINE_BYTES: Final = 4 << 20  # of a watch; etcd takes objects of 1.5 MiB, which JSON can double
 _TEXT_CHARS: Final = 300
-
-
-class AccessError(Exception):
-    """The cluster cannot be asked as it is configured. The message is complete: print it and exit with 2."""
-
-
-class Lost(Exception):
-    """The API server cannot be reached, or the connection broke; `is_tls` where it was a matter of trust."""
-
-    def __init__(self, text: str, is_tls: bool = False) -> None:
-        super().__init__(text)
-        self.is_tls = is_tls
 
 
 class Denied(Exception):
@@ -62,7 +46,7 @@ class Access:
 
     async def open(self) -> None:
         """Load the configuration; raises AccessError."""
-        self._client = await self._load()
+        self._client = await load_client(self._kubeconfig, _LINE_BYTES // 2)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -101,7 +85,7 @@ class Access:
                 data = await answer.content.read(_BODY_BYTES) if answer.status >= 300 else await answer.read()
                 if answer.status >= 300:
                     raise Denied(answer.status, read_message(data))
-        except (aiohttp.ClientError, OSError, ConfigException) as error:
+        except FAILURES as error:
             raise translate(error) from None
         return decode(data)
 
@@ -121,7 +105,7 @@ class Access:
                     yield line
         except ValueError:  # aiohttp's, for a line beyond its buffer
             raise Lost(f"a line longer than {_LINE_BYTES >> 20} MiB") from None
-        except (aiohttp.ClientError, OSError, ConfigException) as error:
+        except FAILURES as error:
             raise translate(error) from None
 
     async def _request(
@@ -134,12 +118,7 @@ class Access:
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         headers["User-Agent"] = f"gossamer-injector/{VERSION}"
-        await client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-        answer = await client.rest_client.request(  # type: ignore[no-untyped-call]
-            method, f"{client.configuration.host}{path}", headers=headers, body=body, _request_timeout=timeout
-        )
-        response: aiohttp.ClientResponse = answer.response
-        return response
+        return await send(client, method, path, headers, timeout, body)
 
     def _opened(self) -> ApiClient:
         if self._client is None:
@@ -152,37 +131,11 @@ class Access:
         async with self._loading:
             if self._client is stale:
                 try:
-                    self._client = await self._load()
+                    self._client = await load_client(self._kubeconfig, _LINE_BYTES // 2)
                 except AccessError as error:
                     raise Lost(str(error)) from None
                 await stale.close()  # type: ignore[no-untyped-call]
         return self._opened()
-
-    async def _load(self) -> ApiClient:
-        configuration = Configuration()
-        configuration.client_session_kwargs = {"cookie_jar": aiohttp.DummyCookieJar(), "read_bufsize": _LINE_BYTES // 2}
-        origin = f"the kubeconfig {self._kubeconfig}" if self._kubeconfig else "the ServiceAccount of this pod"
-        try:
-            async with asyncio.timeout(_LOAD_TIMEOUT_S):
-                await self._configure(configuration)
-            return ApiClient(configuration)
-        except AccessError:
-            raise
-        except TimeoutError:
-            raise AccessError(f"cannot use {origin}: its exec plugin does not answer; run it by hand") from None
-        except Exception as error:  # the client's loader lets through whatever a malformed file leads to
-            raise AccessError(f"cannot use {origin}: {escape(describe(error))}; check it with kubectl") from None
-
-    async def _configure(self, configuration: Configuration) -> None:
-        if self._kubeconfig:
-            os.stat(self._kubeconfig)  # the loader takes a missing file for an empty one
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                self._kubeconfig, client_configuration=configuration, persist_config=False
-            )
-        elif "KUBERNETES_SERVICE_HOST" in os.environ:
-            load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-        else:
-            raise AccessError("this is no pod of Kubernetes; name the cluster with --kubeconfig FILE")
 
 
 def decode(data: bytes) -> dict[str, Any]:
@@ -203,22 +156,3 @@ def read_message(data: bytes) -> str:
     except Lost:
         text = data.decode("utf-8", "replace").strip()
     return escape(text if len(text) <= _TEXT_CHARS else text[:_TEXT_CHARS] + "...")
-
-
-def translate(error: Exception) -> Lost:
-    return Lost(escape(describe(error)), isinstance(error, ssl.SSLError | aiohttp.ClientSSLError))
-
-
-def describe(error: Any) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate is not trusted ({error.certificate_error})"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError):
-        return "the connection was closed in the middle of an answer"
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.strerror is None:
-        return "the connection was closed while TLS was agreed"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror
-    text = str(error).strip().partition("\n")[0]
-    return text or type(error).__name__

@@ -11,9 +11,9 @@ from collections.abc import Collection
 from typing import Any
 
 from injector.api.access import JSON_PATCH, Access, Denied
+from injector.certificate.texts import is_certificate, join, split_text
 
 _FOLDER = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-_END = "-----END CERTIFICATE-----"
 
 
 class WebhookConfiguration:
@@ -26,12 +26,16 @@ class WebhookConfiguration:
 
     def holds(self, authorities: Collection[str]) -> bool:
         """Whether every caBundle has them, and perhaps others."""
-        wanted = {*map(str.strip, authorities)}
+        wanted = join(authorities)
         return bool(self._bundles) and all(wanted <= split(bundle) for bundle in self._bundles)
+
+    def authorities(self) -> frozenset[str]:
+        """What any caBundle has that is a certificate."""
+        return frozenset(text for bundle in self._bundles for text in split(bundle) if is_certificate(text))
 
     def make_patch(self, authorities: Collection[str]) -> list[dict[str, Any]]:
         """The JSON patch after which every caBundle has these and no others; empty if they do."""
-        wanted = {*map(str.strip, authorities)}
+        wanted = join(authorities)
         value = base64.b64encode("".join(f"{text}\n" for text in sorted(wanted)).encode()).decode()
         changes = [
             {"op": "add", "path": f"/webhooks/{at}/clientConfig/caBundle", "value": value}
@@ -48,15 +52,7 @@ def split(bundle: str) -> set[str]:
         text = base64.b64decode(bundle).decode()
     except (binascii.Error, ValueError):
         return {bundle}
-    return {f"{part.strip()}\n{_END}" if after else part for part, after in cut(text) if part.strip()}
-
-
-def cut(text: str) -> list[tuple[str, str]]:
-    parts = []
-    while text:
-        part, end, text = text.partition(_END)
-        parts.append((part, end))
-    return parts
+    return split_text(text)
 
 
 class Bundle:

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from injector.api.access import Denied, Lost
+from injector.api.access import Denied
 from injector.certificate.bundle import Bundle
 from injector.certificate.keeper import advise, read_clock
 from injector.certificate.pair import Unreadable, read_certificate
 from injector.certificate.served import Served, UnusablePair
 from injector.problem import Problem
+from mesh.access import Lost
 from mesh.log import log
 
 LOOK_S: Final = 1.0

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 
-from injector.api.access import Access, Denied, Lost
+from injector.api.access import Access, Denied
+from injector.certificate.brought import Handover, find_fault
 from injector.certificate.bundle import Bundle, WebhookConfiguration
 from injector.certificate.course import Step, Terms, choose, take
 from injector.certificate.pair import Pair
 from injector.certificate.secret import SecretStore
-from injector.certificate.served import Served
+from injector.certificate.served import Served, UnusablePair
 from injector.certificate.store import Foreign
 from injector.problem import Problem
+from mesh.access import Lost
 from mesh.log import log
 
 _TELL = {
@@ -56,6 +58,7 @@ class Keeper:
         self._served, self._clock = served, clock
         self._pair: Pair | None = None
         self._is_trusted = False
+        self._handover: Handover | None = None  # there while the Secret is the user's
         self._trusted_since: tuple[frozenset[str], float] | None = None
 
     @property
@@ -95,20 +98,42 @@ class Keeper:
         """Do the next step. False where somebody else was first, so that this look was of the past."""
         configuration = await self._bundle.read()
         kept = await self._secret.read()
-        now = self._clock()
+        if kept.is_brought and kept.store.current:
+            return await self._follow(configuration, kept.store.current, kept.store.bundle())
+        now, served = self._clock(), None if self._handover else self._pair  # the user's key is not kept by us
         trusted_s = self._observe(configuration, kept.store.bundle())
-        step = choose(kept.store, self._pair, trusted_s, self._names, self._terms, now)
-        store = take(step, kept.store, self._pair, self._names, self._terms, now)
+        step = choose(kept.store, served, trusted_s, self._names, self._terms, now)
+        store = take(step, kept.store, served, self._names, self._terms, now)
         for problem in kept.problems:
             log(f"the Secret {self._secret.name} holds something else than was put there: {problem}; it is replaced")
         if (step is not Step.KEEP or kept.problems) and not await self._secret.write(store, kept):
             return False
+        self._handover = None
         self._serve(store.current)
         if step in _TELL and store.current:
             log(_TELL[step].format(until=store.current.not_after.isoformat()))
         is_written = await self._bundle.write(configuration, store.bundle())
         self._is_trusted = is_written or self._is_trusted
         return is_written and step is Step.KEEP
+
+    async def _follow(self, configuration: WebhookConfiguration, pair: Pair, authorities: frozenset[str]) -> bool:
+        """Serve what the user has brought, as soon as it is trusted."""
+        now = self._clock()
+        if fault := find_fault(pair, self._names, now):
+            raise Foreign(fault)
+        handover = self._handover = self._handover or Handover(self._terms.spread_s)
+        if handover.begin(pair, configuration.authorities()):
+            log(f"the Secret {self._secret.name} is yours: it is never written, and what it holds is to be served")
+        plan = handover.plan(authorities, self._pair, self._observe(configuration, authorities), now)
+        if plan.is_served and pair != self._pair:
+            try:
+                self._serve(pair)
+            except UnusablePair as error:
+                raise Foreign(str(error)) from None
+            log(f"your certificate is served, valid until {pair.not_after.isoformat()}")
+        is_written = await self._bundle.write(configuration, plan.authorities)
+        self._is_trusted = is_written or self._is_trusted
+        return is_written
 
     def _observe(self, configuration: WebhookConfiguration, authorities: frozenset[str]) -> float | None:
         """For how long these have been read back from every caBundle."""

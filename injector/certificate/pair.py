@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_AUTHORITY = "gossamer-injector-ca-"  # how the names of all our authorities begin
 SKEW_S = 3600.0  # clocks of the API server may be that much behind ours
 
 
@@ -44,7 +45,7 @@ def make_pair(names: Sequence[str], now: datetime, lifetime_s: float) -> Pair:
     times = now - timedelta(seconds=SKEW_S), now + timedelta(seconds=lifetime_s)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
-    issuer = name_subject(f"gossamer-injector-ca-{identifier.digest.hex()[:16]}")
+    issuer = name_subject(f"{_AUTHORITY}{identifier.digest.hex()[:16]}")
     authority = (
         begin(issuer, issuer, authority_key, times)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -118,7 +119,7 @@ def read_pair(authority: str, certificate: str, key: str) -> Pair:
     try:
         own = serialization.load_pem_private_key(key.encode(), None)
         issued.verify_directly_issued_by(issuer)
-        names = issued.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = read_names(issued)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise Unreadable("its key is none, or is not of its certificate") from None
     except InvalidSignature:
@@ -127,8 +128,19 @@ def read_pair(authority: str, certificate: str, key: str) -> Pair:
         raise Unreadable("its certificate names nobody") from None
     if own.public_key() != issued.public_key():
         raise Unreadable("its key is not of its certificate")
-    found = {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
-    return Pair(authority, certificate, key, issued.not_valid_before_utc, issued.not_valid_after_utc, frozenset(found))
+    return Pair(authority, certificate, key, issued.not_valid_before_utc, issued.not_valid_after_utc, names)
+
+
+def is_own(certificate: str) -> bool:
+    """Whether it names one of our authorities as its issuer; raises Unreadable."""
+    names = read_certificate(certificate).issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(str(name.value).startswith(_AUTHORITY) for name in names)
+
+
+def read_names(issued: x509.Certificate) -> frozenset[str]:
+    """Host names and addresses; raises ExtensionNotFound."""
+    names = issued.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return frozenset([*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))])
 
 
 def read_certificate(text: str) -> x509.Certificate:

@@ -6,19 +6,24 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from injector.api.access import Access, Denied
-from injector.certificate.store import OURS, Store, read_store
+from injector.certificate.store import OURS, Store, is_brought, read_store
 from mesh.version import VERSION
 
 _LABEL: Final = "app.kubernetes.io/"
+_TYPE: Final = "kubernetes.io/tls"  # as users' own: a Secret's type cannot be changed
 
 
 class Kept(NamedTuple):
-    """`version` is empty where there is no Secret. `problems` are what of it cannot be read."""
+    """`version` is empty where there is no Secret. `problems` are what of it cannot be read.
+
+    What the user has brought is never written.
+    """
 
     store: Store
     version: str
     problems: list[str]
     secret: dict[str, Any]
+    is_brought: bool
 
 
 class SecretStore:
@@ -37,10 +42,11 @@ class SecretStore:
             secret = await self._access.get(self._path)
         except Denied as denied:
             if denied.code == 404:
-                return Kept(Store(), "", [], {})
+                return Kept(Store(), "", [], {}, is_brought=False)
             raise
         store, problems = read_store(secret)
-        return Kept(store, str(secret["metadata"]["resourceVersion"]), problems, secret)
+        version = str(secret["metadata"]["resourceVersion"])
+        return Kept(store, version, problems, secret, is_brought(secret))
 
     async def write(self, store: Store, kept: Kept) -> bool:
         """Whether it was written: False if somebody else was first."""
@@ -50,7 +56,7 @@ class SecretStore:
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": kept.secret.get("type", "Opaque"),
+            "type": kept.secret.get("type", _TYPE),
             "metadata": {**metadata, "labels": labels, "annotations": annotations},
             "data": store.encode(),
         }

@@ -21,6 +21,11 @@ def show(text: str) -> str:
     return ascii(text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "...")
 
 
+def cut(text: object) -> str:
+    """The same without quotes: a name that nobody has validated yet."""
+    return show(str(text))[1:-1]
+
+
 def read_fields(parent: Mapping[str, Any], name: str, where: str = "") -> Fields:
     """A member that is an object; a missing one is empty."""
     value = parent.get(name)

@@ -2,7 +2,7 @@
 
 Behind the sidecar every port looks open, so the kubelet asks it, and it asks the application as the kubelet would have
 (docs/operations.md). How often, and how many failures count, stays as it was. Left alone are `exec`, which does not
-pass the sidecar, and probes of another `host`.
+pass the sidecar, probes of another `host`, and with a warning those that the sidecar could not ask.
 """
 
 from __future__ import annotations
@@ -11,21 +11,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from injector.patch.fields import Fields, read_fields, read_items
+from injector.patch.fields import Fields, cut, read_fields, show
+from injector.patch.targets import HANDLERS, find_handler, is_askable, is_number, is_token, measure, resolve
 from mesh.contract import ADMIN_PORT, PROXY_CONTAINER
-from mesh.ports import MAX_PORT
 
 KINDS = {"liveness": "livenessProbe", "readiness": "readinessProbe", "startup": "startupProbe"}
-_HANDLERS = {
-    "httpGet": ("path", "port", "scheme", "httpHeaders"),
-    "tcpSocket": ("port",),
-    "grpc": ("port", "service"),
-}
 _PREFIX = "/app-health/"
 _OURS = re.compile(rf"{_PREFIX}([^/]+/(?:{'|'.join(KINDS)}))")
-_MAX_TIMEOUT_S = 3600  # of the sidecar
+_TIMEOUT_MAX_S, _PROBES_MAX = 3600, 100  # of the sidecar
+_BYTES_MAX = 64 << 10  # of all, in one variable of a process, for which the kernel has 128 KiB
+_WARNINGS_MAX = 8
 
 
 @dataclass
@@ -35,6 +31,10 @@ class Rewriting:
     sidecar: dict[str, dict[str, Fields]] = field(default_factory=dict)
     originals: dict[str, Fields] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._count = sum(map(len, self.sidecar.values()))
+        self._left_bytes = _BYTES_MAX - measure(self.sidecar)
 
     def rewrite(self, containers: list[Fields]) -> list[Fields]:
         """The containers with their probes led to the admin port; the same list if none had any."""
@@ -54,20 +54,35 @@ class Rewriting:
         probe, name = container[member], str(container.get("name"))
         target = read_fields(probe, handler)
         timeout_s = probe.get("timeoutSeconds")
+        if target.get("host") or not is_number(timeout_s if timeout_s is not None else 1, _TIMEOUT_MAX_S):
+            return container
         port = resolve(target.get("port"), container)
-        if target.get("host") or not is_number(timeout_s if timeout_s is not None else 1, _MAX_TIMEOUT_S):
+        size_bytes = measure({name: target})
+        if fault := self._find_fault(name, target, port, size_bytes):
+            if len(self.warnings) < _WARNINGS_MAX:
+                self.warnings.append(f"{member} of container {cut(name)}: {fault}")
             return container
-        if port is None:
-            self.warnings.append(
-                f"{member} of container {name}: its port {target.get('port')!r} is none of the container's ports"
-            )
-            return container
-        told = {key: target[key] for key in _HANDLERS[handler] if target.get(key) is not None} | {"port": port}
+        self._count, self._left_bytes = self._count + 1, self._left_bytes - size_bytes
+        told = {key: target[key] for key in HANDLERS[handler] if target.get(key) is not None} | {"port": port}
         timeout = {} if timeout_s is None else {"timeoutSeconds": timeout_s}
         self.sidecar.setdefault(name, {})[kind] = {handler: told, **timeout}
         self.originals[f"{name}/{kind}"] = {handler: target}
         ours = {"path": f"{_PREFIX}{name}/{kind}", "port": ADMIN_PORT}
         return {**container, member: exchange(probe, handler, {"httpGet": ours})}
+
+    def _find_fault(self, name: str, target: Fields, port: int | None, size_bytes: int) -> str:
+        """Why the sidecar cannot ask for it; the kubelet then does as ever, and behind the sidecar sees less."""
+        if port is None:
+            given = target.get("port")
+            said = show(given) if isinstance(given, str) else cut(given)
+            return f"its port {said} is none of the container's ports"
+        if not is_token(name) or not is_askable(target):
+            return "the sidecar cannot ask for it, as it has characters that are none of HTTP, so it is left alone"
+        if self._count >= _PROBES_MAX or size_bytes > self._left_bytes:
+            return (
+                f"the sidecar has room for {_PROBES_MAX} probes of {_BYTES_MAX >> 10} KiB in all, so it is left alone"
+            )
+        return ""
 
     def encode(self) -> str:
         """As the variable's value, in which Kubernetes would look for $(NAME); empty without probes."""
@@ -80,14 +95,9 @@ def decode(value: str) -> dict[str, dict[str, Fields]]:
     """What `encode` made; anything else is empty."""
     try:
         known = json.loads(value.replace("$$", "$"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
-
-
-def find_handler(probe: Fields) -> str:
-    """What a probe does, if it is one of those that pass the sidecar."""
-    return next((handler for handler in _HANDLERS if probe.get(handler) is not None), "")
+    return {name: kinds for name, kinds in known.items() if isinstance(kinds, dict)} if isinstance(known, dict) else {}
 
 
 def is_ours(probe: Fields) -> str:
@@ -118,17 +128,3 @@ def restore_container(container: Fields, originals: Mapping[str, Fields]) -> Fie
         if (key := is_ours(probe)) in originals:
             container = {**container, member: exchange(probe, "httpGet", originals[key])}
     return container
-
-
-def resolve(port: Any, container: Fields) -> int | None:
-    """The number of a port that may be a name of one of the container's, as the kubelet finds it."""
-    if isinstance(port, str) and not port.isdigit():
-        named = (item for item in read_items(container, "ports", "container.") if item.get("name") == port)
-        port = next(named, {}).get("containerPort")
-    elif isinstance(port, str):
-        port = int(port)
-    return port if is_number(port, MAX_PORT) else None
-
-
-def is_number(value: Any, last: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= last

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from injector.patch.fields import Fields, read_fields, read_items
+from injector.patch.containers import OUR_VOLUMES
+from injector.patch.fields import Fields, Refusal, cut, read_fields, read_items
 from injector.patch.place import Place
 from injector.patch.settings import Settings
 from injector.patch.wishes import Wishes, read_opinion
 from mesh.contract import (
-    ADMIN_PORT,
     DISABLED,
     ENABLED,
     INBOUND_PORT,
@@ -22,6 +22,8 @@ from mesh.contract import (
 )
 
 OUR_CONTAINERS = (INIT_CONTAINER, PROXY_CONTAINER)
+_MIRROR = "kubernetes.io/config.mirror"
+_SYSTEMS = ("kubernetes.io/os", "beta.kubernetes.io/os")  # labels of nodes
 # Containers that say that another mesh has the pod's connections.
 _OTHERS = {
     "istio-proxy": "Istio",
@@ -41,6 +43,22 @@ class Reason(NamedTuple):
 
 
 ALREADY = Reason("already", "it has the sidecar already")
+
+
+def check_network(spec: Fields) -> None:
+    """Of all that can be wrong the one that breaks a node: its own connections would be led to a sidecar."""
+    if spec.get("hostNetwork") is True and any(item.get("name") in OUR_CONTAINERS for item in all_containers(spec)):
+        raise Refusal(
+            "hostNetwork together with our containers would lead the node's own connections away: take one of both out "
+            "(mesh uninject)"
+        )
+
+
+def find_mirror(annotations: Mapping[str, str]) -> Reason | None:
+    """Such a pod may have no token of a ServiceAccount, and to change what stands for it changes nothing."""
+    if _MIRROR not in annotations:
+        return None
+    return Reason("mirror", "it only shows what the kubelet runs by a file of its own (a static pod)")
 
 
 def find_reason(spec: Fields, opinions: tuple[str, str], place: Place, settings: Settings) -> Reason | None:
@@ -82,9 +100,27 @@ def find_network(spec: Fields) -> Reason | None:
         )
     system = read_fields(spec, "os", "spec.").get("name")
     selected = read_fields(spec, "nodeSelector", "spec.")
-    if "windows" in (system, selected.get("kubernetes.io/os"), selected.get("beta.kubernetes.io/os")):
+    if "windows" in (system, *map(selected.get, _SYSTEMS)) or requires_windows(spec):
         return Reason("windows", "it is for Windows nodes, where the sidecar does not run")
     return None
+
+
+def requires_windows(spec: Fields) -> bool:
+    """By affinity: one of the terms must hold, and of a term all expressions."""
+    affinity = read_fields(read_fields(spec, "affinity", "spec."), "nodeAffinity", "affinity.")
+    required = read_fields(affinity, "requiredDuringSchedulingIgnoredDuringExecution", "nodeAffinity.")
+    terms = read_items(required, "nodeSelectorTerms", "nodeAffinity.")
+    return bool(terms) and all(
+        any(map(is_windows, read_items(term, "matchExpressions", "nodeSelectorTerms."))) for term in terms
+    )
+
+
+def is_windows(expression: Fields) -> bool:
+    return (
+        expression.get("key") in _SYSTEMS
+        and expression.get("operator") == "In"
+        and expression.get("values") == ["windows"]
+    )
 
 
 def find_other_mesh(spec: Fields) -> Reason | None:
@@ -100,7 +136,11 @@ def has_sidecar(spec: Fields) -> bool:
 
 def find_conflict(spec: Fields, wishes: Wishes) -> Reason | None:
     """What the pod has that the sidecar must have for itself."""
-    return (find_same_user(spec, wishes) if wishes.intercepts else None) or find_same_port(spec, wishes)
+    return (
+        (find_same_user(spec, wishes) if wishes.intercepts else None)
+        or find_same_port(spec, wishes)
+        or find_same_name(spec)
+    )
 
 
 def find_same_user(spec: Fields, wishes: Wishes) -> Reason | None:
@@ -111,21 +151,32 @@ def find_same_user(spec: Fields, wishes: Wishes) -> Reason | None:
         if (pod_wide if own is None else own) == wishes.proxy_uid:
             return Reason(
                 "same-user",
-                f"container {container.get('name')} runs as user {wishes.proxy_uid}, which is the sidecar's own; give "
-                f"one of them another (annotation {OUR_ANNOTATIONS}proxy-uid)",
+                f"container {cut(container.get('name'))} runs as user {wishes.proxy_uid}, which is the sidecar's own; "
+                f"give one of them another (annotation {OUR_ANNOTATIONS}proxy-uid)",
             )
     return None
 
 
 def find_same_port(spec: Fields, wishes: Wishes) -> Reason | None:
-    ours = {OUTBOUND_PORT, ADMIN_PORT} | ({INBOUND_PORT} if wishes.intercepts else set())
+    ours = {OUTBOUND_PORT, *wishes.admin_ports} | ({INBOUND_PORT} if wishes.intercepts else set())
     for container in all_containers(spec):
         for port in read_items(container, "ports", "container."):
             if port.get("containerPort") in ours and port.get("protocol", "TCP") == "TCP":
                 number = port["containerPort"]
                 return Reason(
-                    "same-port", f"container {container.get('name')} has port {number}, a port of the sidecar"
+                    "same-port", f"container {cut(container.get('name'))} has port {number}, a port of the sidecar"
                 )
+    return None
+
+
+def find_same_name(spec: Fields) -> Reason | None:
+    """The API server would refuse the pod with both."""
+    for what, items, ours in (
+        ("container", all_containers(spec), OUR_CONTAINERS),
+        ("volume", read_items(spec, "volumes", "spec."), OUR_VOLUMES),
+    ):
+        if name := next((item["name"] for item in items if item.get("name") in ours), ""):
+            return Reason("same-name", f"it has a {what} {name} of its own, which is what ours is called: rename it")
     return None
 
 

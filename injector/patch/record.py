@@ -14,29 +14,38 @@ from typing import Any
 from injector.patch.fields import Fields, Refusal, change_member, read_fields
 from mesh.contract import INJECTED
 
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """`probes` by CONTAINER/KIND as in the path that they are asked at; `emptied` by the member's name.
 
-    `named_default` says that we told kubectl which container is meant if none is named.
+    `named_default` says that we told kubectl which container is meant if none is named; `opaque_ports` are those that
+    we told of the pod. `asked` stands for all that the webhook went by, so that another review of the same pod can tell
+    whether another webhook has had a word since; what people write out by hand has none.
     """
 
     version: str = ""
     probes: Mapping[str, Fields] = field(default_factory=dict)
     emptied: Mapping[str, Any] = field(default_factory=dict)
     named_default: bool = False
+    opaque_ports: str | None = None
+    asked: str = ""
 
-    def encode(self) -> str:
-        """Empty where there is nothing to keep."""
+    def encode(self) -> str | None:
+        """None where there is nothing to keep."""
         kept = {
             "version": self.version,
             "probes": self.probes,
             "emptied": self.emptied,
             "namedDefault": self.named_default,
+            "asked": self.asked,
         }
         kept = {name: value for name, value in kept.items() if value}
-        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False) if kept else ""
+        if self.opaque_ports is not None:
+            kept["opaquePorts"] = self.opaque_ports
+        return json.dumps(kept, separators=(",", ":"), ensure_ascii=False) if kept else None
 
 
 def read_record(annotations: Mapping[str, str]) -> Record:
@@ -52,6 +61,8 @@ def read_record(annotations: Mapping[str, str]) -> Record:
             {name: read_fields(kept["probes"], name) for name in read_fields(kept, "probes")},
             read_fields(kept, "emptied"),
             kept.get("namedDefault") is True,
+            None if (ports := kept.get("opaquePorts")) is None else str(ports),
+            str(kept.get("asked", "")),
         )
     except (ValueError, RecursionError, Refusal):
         raise Refusal(
@@ -107,20 +118,20 @@ def add_empty(fields: Fields, name: str, value: Any, like: Fields) -> Fields:
     return {key: after[key] for key in dict.fromkeys((*like, *after)) if key in after}
 
 
-def annotate(pod: Fields, name: str, text: str) -> Fields:
-    """Set an annotation, or take it away if there is no text."""
+def annotate(pod: Fields, name: str, text: str | None) -> Fields:
+    """Set an annotation; None takes it away."""
     return set_text(pod, "annotations", name, text)
 
 
-def set_text(pod: Fields, member: str, name: str, text: str) -> Fields:
-    """An annotation or a label, or none if there is no text; what that leaves empty goes too."""
+def set_text(pod: Fields, member: str, name: str, text: str | None) -> Fields:
+    """An annotation or a label, None for none; what that leaves empty goes too."""
 
     def change(before: Fields | None) -> Fields | None:
         texts = before or {}
-        if (texts.get(name) or "") == text:
+        if texts.get(name) == text:
             return before
         rest = {key: value for key, value in texts.items() if key != name}
-        return {**texts, name: text} if text else rest or None
+        return rest or None if text is None else {**texts, name: text}
 
     def change_metadata(before: Fields | None) -> Fields | None:
         metadata = {} if before is None else before

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from injector.patch.containers import IDENTITY_VOLUME, RUN_VOLUME
+from injector.patch.containers import OUR_VOLUMES
 from injector.patch.fields import Fields, Refusal, change_member, read_fields, read_items, read_texts
-from injector.patch.injection import DEFAULT_CONTAINER
 from injector.patch.outcome import Outcome, Verdict
 from injector.patch.probes import restore
-from injector.patch.reasons import OUR_CONTAINERS
-from injector.patch.record import Record, annotate, keep, read_record, refill, set_text
+from injector.patch.reasons import OUR_CONTAINERS, has_sidecar
+from injector.patch.record import DEFAULT_CONTAINER, Record, annotate, keep, read_record, refill, set_text
 from mesh.contract import ENABLED, INJECT, INJECTED
+from mesh.ports import OPAQUE_PORTS
 
-_OURS = {"initContainers": OUR_CONTAINERS, "containers": OUR_CONTAINERS, "volumes": (RUN_VOLUME, IDENTITY_VOLUME)}
+_OURS = {"initContainers": OUR_CONTAINERS, "containers": OUR_CONTAINERS, "volumes": OUR_VOLUMES}
 
 
 def ask_for_sidecar(labelled: Fields) -> Fields:
@@ -37,17 +37,27 @@ def uninject(pod: Fields) -> Outcome:
 
 
 def remove(pod: Fields) -> Fields:
+    if read_texts(read_fields(pod, "metadata"), "labels", "metadata.").get(INJECT) != ENABLED:
+        return remove_sidecar(pod)
+    return remove_sidecar(pod, set_text(pod, "labels", INJECT, None))
+
+
+def remove_sidecar(pod: Fields, after: Fields | None = None) -> Fields:
+    """What injection added to the pod. `after` is the pod as far as it has been changed already."""
     metadata = read_fields(pod, "metadata")
-    record = read_record(read_texts(metadata, "annotations", "metadata."))
-    after = change_member(pod, "spec", lambda spec: spec and remove_from_spec(spec, record))
-    if read_texts(metadata, "labels", "metadata.").get(INJECT) == ENABLED:
-        after = set_text(after, "labels", INJECT, "")
+    annotations = read_texts(metadata, "annotations", "metadata.")
+    record = read_record(annotations)
+    after = change_member(after or pod, "spec", lambda spec: spec and remove_from_spec(spec, record))
     if record.named_default:
-        after = annotate(after, DEFAULT_CONTAINER, "")
-    return refill(annotate(after, INJECTED, ""), record.emptied, pod)
+        after = annotate(after, DEFAULT_CONTAINER, None)
+    if record.opaque_ports is not None and annotations.get(OPAQUE_PORTS) == record.opaque_ports:
+        after = annotate(after, OPAQUE_PORTS, None)
+    return refill(annotate(after, INJECTED, None), record.emptied, pod)
 
 
 def remove_from_spec(spec: Fields, record: Record) -> Fields:
+    if not (record.version or has_sidecar(spec)):
+        return spec  # what is called as ours are called is the user's own
     for name, ours in _OURS.items():
         items = read_items(spec, name, "spec.")
         rest: Any = [item for item in items if item.get("name") not in ours]

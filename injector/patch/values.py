@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from mesh.ports import read_ports
 
 UID_MAX = 2**32 - 2  # the last one means "none" to the kernel
+WORKERS_MAX = 64
 _UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)", re.ASCII)
 _DURATION_MAX_S = 3600
@@ -44,6 +45,12 @@ def parse_choice(*choices: str) -> Callable[[str], str]:
 def parse_uid(text: str) -> int:
     """Not 0: what root sends would pass the sidecar by."""
     if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= UID_MAX:
+        raise ValueError(text)
+    return int(text)
+
+
+def parse_workers(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= WORKERS_MAX:
         raise ValueError(text)
     return int(text)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from injector.patch.fields import Refusal, show
+from injector.patch.fields import Refusal, cut, show
 from injector.patch.values import (
     parse_choice,
     parse_duration,
@@ -21,9 +21,10 @@ from injector.patch.values import (
     parse_quantity,
     parse_subnets,
     parse_uid,
+    parse_workers,
     read_quantity,
 )
-from mesh.contract import DISABLED, ENABLED, IMAGE, INJECT, INJECTED, OUR_ANNOTATIONS, PROXY_UID
+from mesh.contract import ADMIN_PORT, DISABLED, ENABLED, IMAGE, INJECT, INJECTED, OUR_ANNOTATIONS, PROXY_UID
 from mesh.version import VERSION
 
 _FLAG = "true or false"
@@ -83,6 +84,13 @@ OPTIONS: dict[str, Option] = {
     "proxy-uid": Option(
         parse_uid, str(PROXY_UID), "a user id from 1", "the sidecar's user, which nothing else in the pod may have"
     ),
+    "proxy-workers": Option(
+        parse_workers,
+        "1",
+        "a number from 1 to 64",
+        "processes of the sidecar, for pods that need more than one CPU for it; each has the memory and the admin port "
+        "of one: 4191, 4192, ...",
+    ),
     "proxy-cpu-request": Option(
         parse_quantity, "10m", _AMOUNT, "of both our containers; without any, an autoscaler by CPU would stop"
     ),
@@ -105,6 +113,9 @@ OPTIONS: dict[str, Option] = {
 # Read elsewhere: by the control plane, of Services.
 _OF_SERVICES = ("headless",)
 _OURS = "gossamer.mesh/"
+_VALUE_MAX_CHARS = 8192  # all lists of ports that make sense
+_STRANGE_MAX = 8
+_NAME_MAX_CHARS = 80  # to look for one like it takes the square of its length
 _KNOWN = (INJECT, INJECTED, *(f"{OUR_ANNOTATIONS}{name}" for name in (*OPTIONS, *_OF_SERVICES)))
 
 
@@ -124,6 +135,7 @@ class Wishes:
     proxy_image: str
     proxy_image_pull_policy: str
     proxy_uid: int
+    proxy_workers: int
     proxy_cpu_request: str
     proxy_cpu_limit: str
     proxy_memory_request: str
@@ -131,6 +143,10 @@ class Wishes:
     drain_delay: str
     drain_timeout: str
     shutdown_grace: str
+
+    @property
+    def admin_ports(self) -> range:
+        return range(ADMIN_PORT, ADMIN_PORT + self.proxy_workers)
 
     @property
     def intercepts(self) -> bool:
@@ -165,6 +181,8 @@ def find(
 
 def read(name: str, option: Option, text: str, where: str) -> Any:
     try:
+        if len(text) > _VALUE_MAX_CHARS:
+            raise ValueError(name)
         return option.parse(text)
     except (ValueError, KeyError):
         raise Refusal(f"{where}: {show(text)} is not {option.allowed}") from None
@@ -189,9 +207,10 @@ def read_opinion(names: Mapping[str, str], what: str) -> str:
 
 
 def find_strange(names: Mapping[str, str], what: str) -> Iterator[str]:
-    """A sentence for each name that looks like ours and is read by nobody."""
-    for name in names:
-        if not name.startswith((_OURS, OUR_ANNOTATIONS)) or name in _KNOWN:
-            continue
-        near = get_close_matches(name, _KNOWN, 1)
-        yield f"{what} {name} is unknown and has no effect" + (f"; did you mean {near[0]}?" if near else "")
+    """A sentence for each name that looks like ours and is read by nobody, as far as anybody would read them."""
+    strange = [name for name in names if name.startswith((_OURS, OUR_ANNOTATIONS)) and name not in _KNOWN]
+    for name in strange[:_STRANGE_MAX]:
+        near = get_close_matches(name, _KNOWN, 1) if len(name) <= _NAME_MAX_CHARS else []
+        yield f"{what} {cut(name)} is unknown and has no effect" + (f"; did you mean {near[0]}?" if near else "")
+    if len(strange) > _STRANGE_MAX:
+        yield f"{len(strange) - _STRANGE_MAX} more {what}s are unknown and have no effect"

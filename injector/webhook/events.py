@@ -1,7 +1,7 @@
 """Writes the Events that the ledger has: about the workload that people know, beside the path of reviews.
 
-A pod's controller may have one itself, a ReplicaSet its Deployment: it is read from the API. Where we may not read it,
-the Event is about the controller.
+A pod's controller may have one itself, a ReplicaSet its Deployment: it is read from the API, and must be there, with
+that uid, since anybody can make a pod that names it. Where we may not read it, the Event is about the controller.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import Any, Final
+from urllib.parse import quote
 from uuid import uuid4
 
-from injector.api.access import MERGE_PATCH, Access, Denied, Lost
+from injector.api.access import MERGE_PATCH, Access, Denied
 from injector.problem import Problem
-from injector.webhook.judgement import About, Happening, Note
+from injector.webhook.judgement import About, Happening, Note, find_controller, read_about
 from injector.webhook.ledger import Entry, Ledger
+from mesh.access import Lost
+from mesh.log import escape, log_bug
 
 COMPONENT: Final = "gossamer-injector"
 _TICK_S: Final = 1.0
@@ -36,7 +39,7 @@ class Events:
         self.ledger = Ledger()
         self.problem = Problem("Events are written again")
         self._access, self._instance = access, instance
-        self._above: OrderedDict[About, About] = OrderedDict()
+        self._above: OrderedDict[About, About | None] = OrderedDict()
 
     def add(self, note: Note | None) -> None:
         if note is not None:
@@ -55,23 +58,27 @@ class Events:
                 is_gone = isinstance(error, Denied) and error.code == 404  # the namespace, on its way out
                 if not is_gone:
                     self.problem.tell(f"cannot write Events: {error}")
+            except Exception as bug:  # those of others are to be written nevertheless
+                log_bug(f"an Event in {entry.note.about.namespace} failed", bug)
             else:
                 self.problem.settle()
 
     async def _write(self, entry: Entry) -> None:
         note = entry.note
-        path = f"/api/v1/namespaces/{note.about.namespace}/events"
+        path = f"/api/v1/namespaces/{quote(note.about.namespace, safe='')}/events"
         if entry.name:
             try:
                 change = {"count": entry.count, "lastTimestamp": stamp(entry.last_s)}
-                await self._access.call("PATCH", f"{path}/{entry.name}", change, MERGE_PATCH)
+                await self._access.call("PATCH", f"{path}/{quote(entry.name, safe='')}", change, MERGE_PATCH)
                 return
             except Denied as denied:
                 if denied.code != 404:  # Events live for an hour
                     raise
-        name = f"{note.about.name[:200]}.{uuid4().hex[:16]}"
-        await self._access.call("POST", path, self._make(entry, name, await self._find_above(note.about)))
-        entry.name = name
+        about = await self._find_above(note.about)
+        if about is not None:
+            name = f"{note.about.name[:200]}.{uuid4().hex[:16]}"
+            await self._access.call("POST", path, self._make(entry, name, about))
+            entry.name = name
 
     def _make(self, entry: Entry, name: str, about: About) -> dict[str, Any]:
         note = entry.note
@@ -89,7 +96,7 @@ class Events:
             "involvedObject": {key: value for key, value in reference.items() if value},
             "type": "Warning" if note.happening is Happening.FAILED else "Normal",
             "reason": note.happening.value,
-            "message": note.message[:_MESSAGE_CHARS],
+            "message": escape(note.message)[:_MESSAGE_CHARS],
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "reportingInstance": self._instance,
@@ -98,26 +105,28 @@ class Events:
             "lastTimestamp": stamp(entry.last_s),
         }
 
-    async def _find_above(self, about: About) -> About:
+    async def _find_above(self, about: About) -> About | None:
+        """None where there is no such object."""
         if about.kind not in _ABOVE:
             return about
-        found = self._above.get(about)
-        if found is None:
-            found = self._above[about] = await self._ask_above(about)
+        if about not in self._above:
+            self._above[about] = await self._ask_above(about)
             if len(self._above) > _ABOVE_MAX:
                 self._above.popitem(last=False)
-        return found
+        return self._above[about]
 
-    async def _ask_above(self, about: About) -> About:
+    async def _ask_above(self, about: About) -> About | None:
+        names = (quote(name, safe="") for name in (about.namespace, about.name))
         try:
-            item = await self._access.get(_ABOVE[about.kind].format(about.namespace, about.name), _METADATA)
-        except Denied:
+            item = await self._access.get(_ABOVE[about.kind].format(*names), _METADATA)
+        except Denied as denied:
+            return None if denied.code == 404 else about
+        metadata = item.get("metadata")
+        if not isinstance(metadata, dict) or metadata.get("uid") != about.uid:
+            return None
+        if (reference := find_controller(metadata)) is None:
             return about
-        for reference in item["metadata"].get("ownerReferences") or []:
-            if reference.get("controller"):
-                texts = (reference[name] for name in ("apiVersion", "kind", "name", "uid"))
-                return About(about.namespace, *texts)
-        return about
+        return read_about(about.namespace, reference) or about
 
 
 def stamp(moment_s: float) -> str:

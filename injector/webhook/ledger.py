@@ -1,18 +1,19 @@
 """Which Events are to be written, and when: equal ones are counted together, and all of them are few. Pure.
 
-A workload of five hundred pods is one Event with a count. An Event that is written again is patched; who floods us with
-ever new ones fills a bounded table, and what does not fit is counted as dropped.
+A workload of five hundred pods is one Event with a count. An Event that is written again is patched. Namespaces take
+turns, and each has a bounded part of a bounded table: who floods us with ever new ones crowds out his own.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final
 
 from injector.webhook.judgement import Note
 
 ENTRIES_MAX: Final = 1000
+NAMESPACE_MAX: Final = 50  # of them in one namespace
 AGAIN_S: Final = 10.0  # an Event that has been written is not written again before
 FORGET_S: Final = 600.0
 RATE: Final = 5.0  # Events a second, after
@@ -32,34 +33,57 @@ class Entry:
     name: str = ""
 
 
+Entries = OrderedDict[Note, Entry]
+
+
 class Ledger:
-    """Times are seconds of any clock that only grows; the same for all calls."""
+    """Times are seconds of any clock that only grows; the same for all calls. `dropped` counts what was never told."""
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._entries: OrderedDict[Note, Entry] = OrderedDict()
+        self._namespaces: OrderedDict[str, Entries] = OrderedDict()
         self._tokens = BURST
         self._refilled_s: float | None = None
 
     def add(self, note: Note, now: float) -> None:
-        entry = self._entries.get(note)
+        entries = self._namespaces.setdefault(note.about.namespace, OrderedDict())
+        entry = entries.get(note)
         if entry is None:
-            if len(self._entries) >= ENTRIES_MAX:
-                self.dropped += 1
-                return
-            entry = self._entries[note] = Entry(note, now, now)
+            entry = entries[note] = Entry(note, now, now)
+            if len(entries) > NAMESPACE_MAX:
+                self._drop(note.about.namespace)
+            elif sum(map(len, self._namespaces.values())) > ENTRIES_MAX:
+                self._drop(max(self._namespaces, key=lambda name: len(self._namespaces[name])))
         entry.count += 1
         entry.last_s = now
 
+    def _drop(self, namespace: str) -> None:
+        """One of its entries: one that has been told, else the oldest."""
+        entries = self._namespaces[namespace]
+        told = (note for note, entry in entries.items() if entry.written and entry.written == entry.count)
+        entry = entries.pop(next(told, None) or next(iter(entries)))
+        self.dropped += entry.written < entry.count
+        if not entries:
+            del self._namespaces[namespace]
+
     def take(self, now: float, is_last: bool = False) -> list[Entry]:
-        """The entries to write now, the longest waiting first; they count as written. At the end: all that are due."""
+        """The entries to write now; they count as written. At the end: all that are due.
+
+        Of a namespace the longest waiting first, and the namespaces in turn, which goes on at the next call.
+        """
         self._refill(now)
-        due = [entry for entry in self._entries.values() if is_due(entry, now, is_last)]
-        taken = due[: int(self._tokens)]
+        queue = deque((name, find_due(entries, now, is_last)) for name, entries in self._namespaces.items())
+        taken: list[Entry] = []
+        while queue and len(taken) < int(self._tokens):
+            name, due = queue.popleft()
+            if due:
+                taken.append(due.popleft())
+                self._namespaces.move_to_end(name)
+                queue.append((name, due))
         self._tokens -= len(taken)
         for entry in taken:
             entry.written, entry.written_s = entry.count, now
-            self._entries.move_to_end(entry.note)
+            self._namespaces[entry.note.about.namespace].move_to_end(entry.note)
         self._forget(now)
         return taken
 
@@ -69,10 +93,17 @@ class Ledger:
         self._refilled_s = now
 
     def _forget(self, now: float) -> None:
-        for note, entry in list(self._entries.items()):
-            if entry.written == entry.count and now - entry.last_s > FORGET_S:
-                del self._entries[note]
+        for name, entries in list(self._namespaces.items()):
+            for note, entry in list(entries.items()):
+                if entry.written == entry.count and now - entry.last_s > FORGET_S:
+                    del entries[note]
+            if not entries:
+                del self._namespaces[name]
 
 
-def is_due(entry: Entry, now: float, is_last: bool) -> bool:
-    return entry.count > entry.written and (is_last or now - entry.written_s >= AGAIN_S)
+def find_due(entries: Entries, now: float, is_last: bool) -> deque[Entry]:
+    return deque(
+        entry
+        for entry in entries.values()
+        if entry.count > entry.written and (is_last or now - entry.written_s >= AGAIN_S)
+    )

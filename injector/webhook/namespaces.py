@@ -12,10 +12,12 @@ from contextlib import aclosing
 from random import Random
 from time import monotonic
 from typing import Any, Final
+from urllib.parse import quote
 
-from injector.api.access import Access, Denied, Lost, decode
+from injector.api.access import Access, Denied, decode
 from injector.problem import Problem
 from injector.webhook.judgement import Namespace
+from mesh.access import Lost
 
 _PATH: Final = "/api/v1/namespaces"
 _KIND: Final = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
@@ -46,7 +48,7 @@ class Namespaces:
             return known
         try:
             async with asyncio.timeout(_ASK_S):
-                return read(await self._access.get(f"{_PATH}/{name}", _KIND.format("")))
+                return read(await self._access.get(f"{_PATH}/{quote(name, safe='')}", _KIND.format("")))
         except TimeoutError:
             raise Lost("no answer in time") from None
         except Denied as denied:
@@ -132,5 +134,8 @@ class Namespaces:
 
 
 def read(item: Mapping[str, Any]) -> Namespace:
-    metadata = item["metadata"]
+    """Raises Lost where what came is no namespace."""
+    metadata = item.get("metadata")
+    if not isinstance(metadata, dict):
+        raise Lost("what came is no namespace")
     return Namespace(metadata.get("labels") or {}, metadata.get("annotations") or {})

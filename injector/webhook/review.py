@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 VERSION: Final = "admission.k8s.io/v1"
 KIND: Final = "AdmissionReview"
-MAX_BYTES: Final = 3 << 20  # the API server's own limit of a request
+MAX_BYTES: Final = 8 << 20  # a request of 3 MiB, the API server's limit, and what escapes such as \\u003c add to it
+VALUES_MAX: Final = 150_000  # a pod has some hundreds
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_VALUE_BYTES: Final = 120
 _UID_CHARS: Final = 128
 _WARNING_CHARS: Final = 256  # longer ones the API server cuts off, and it wants 4096 for all at most
 _WARNINGS: Final = 8
@@ -44,6 +48,18 @@ class Answer:
     refusal: str = ""
 
 
+def weigh(body: bytes) -> int:
+    """How much memory it takes to decode it, at most. Raises Malformed where that is beyond all reason.
+
+    A value begins an object or a list, or follows a comma; a text is as wide as its widest character.
+    """
+    values = sum(map(body.count, (b"{", b"[", b",")))
+    if values > VALUES_MAX:
+        raise Malformed(f"the body has more than {VALUES_MAX} values")
+    is_wide = b"\\u" in body or not body.isascii()
+    return len(body) * (4 if is_wide else 1) + values * _VALUE_BYTES
+
+
 def decode(body: bytes) -> Review:
     """Raises Malformed."""
     try:
@@ -60,9 +76,10 @@ def decode(body: bytes) -> Review:
     uid, namespace = request.get("uid"), request.get("namespace", "")
     if not isinstance(uid, str) or not 0 < len(uid) <= _UID_CHARS:
         raise Malformed("the request has no valid uid")
-    if not isinstance(namespace, str):
+    pod = read_pod(request)
+    if not isinstance(namespace, str) or not (NAMESPACE.fullmatch(namespace) or (pod is None and not namespace)):
         raise Malformed("the request has no valid namespace")
-    return Review(uid, namespace, request.get("dryRun") is True, read_pod(request))
+    return Review(uid, namespace, request.get("dryRun") is True, pod)
 
 
 def read_pod(request: Mapping[str, Any]) -> dict[str, Any] | None:

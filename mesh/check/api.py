@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import aiohttp
 from kubernetes.aio.config import ConfigException
 
-from injector.api.access import JSON, Access, Lost, decode, read_message, translate
+from injector.api.access import JSON, Access, decode, read_message
+from mesh.access import Lost, translate
 from mesh.check.facts import Object, Unseen
 
 _AT_ONCE: Final = 8

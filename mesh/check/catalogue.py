@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mesh.check import cluster, installation, services, webhook, workloads
+from mesh.check import admission, cluster, installation, services, streams, webhook, workloads
 from mesh.check.facts import Facts, Skipped
 from mesh.check.line import Check, Finding, Line, Verdict, skip
 
@@ -26,6 +26,7 @@ INSTALLATION: Final = (
     Check("version", "this command is of its version", installation.judge_release, ("installed",)),
     Check("control-plane", "the control plane is available", installation.judge_control_plane, ("installed",)),
     Check("injector", "the injector is available", installation.judge_injector, ("installed",)),
+    Check("services", "its Services lead to its pods", installation.judge_services, ("installed",)),
     Check("rollout", "its pods are of its version", installation.judge_rollout, ("installed",)),
     Check("availability", "it is highly available", installation.judge_availability, ("installed",)),
 )
@@ -37,12 +38,13 @@ WEBHOOK: Final = (
     Check("failure-policy", "its failurePolicy fits its replicas", webhook.judge_policy, ("webhook",)),
 )
 WORKLOADS: Final = (
-    Check("pod-security", "meshed namespaces admit the sidecar", workloads.judge_admission, ("installed",)),
-    Check("injected", "pods of meshed namespaces have a sidecar", workloads.judge_injected, ("installed",)),
+    Check("pod-security", "meshed namespaces admit the sidecar", admission.judge_admission, ("installed",)),
+    Check("admitted", "pods of meshed workloads are admitted", admission.judge_entry, ("installed",)),
+    Check("injected", "pods of meshed namespaces have a sidecar", admission.judge_injected, ("installed",)),
     Check("sidecar-version", "sidecars are of the installed version", workloads.judge_versions, ("installed",)),
     Check("sidecar-ready", "sidecars are ready", workloads.judge_readiness, ("installed",)),
-    Check("connected", "sidecars have a control plane", workloads.judge_connection, ("control-plane",)),
-    Check("refused", "no client refused its configuration", workloads.judge_refusals, ("control-plane",)),
+    Check("connected", "sidecars have a control plane", streams.judge_connection, ("control-plane",)),
+    Check("refused", "no client refused its configuration", streams.judge_refusals, ("control-plane",)),
     Check("opaque-ports", "ports are HTTP or opaque, not both", services.judge_ports, ("installed",)),
     Check("endpoints", "Services select pods", services.judge_endpoints, ("installed",)),
 )

@@ -31,6 +31,9 @@ def check(
     single_namespace: Annotated[
         bool, typer.Option("--single-namespace", help="With --pre: for this namespace only, with rights in it only.")
     ] = False,
+    workloads: Annotated[
+        str, typer.Option(help="Only workloads of this namespace, with rights in it alone.", metavar="NS")
+    ] = "",
     output: Annotated[Form, typer.Option("--output", "-o", help="The form of the answer.")] = Form.TABLE,
     wait: Annotated[
         str, typer.Option(help="Try again until nothing fails, for this long at most.", metavar="TIME")
@@ -44,6 +47,8 @@ def check(
         raise typer.BadParameter("--pre is for before an installation, --proxy for after it; give one of both")
     if single_namespace and not pre:
         raise typer.BadParameter("--single-namespace needs --pre; afterwards the installation itself says what it is")
+    if workloads and pre:
+        raise typer.BadParameter("--workloads is for after the installation; leave it or --pre out")
     wait_s = parse_duration(wait)
     try:
         from mesh.check import session
@@ -54,7 +59,7 @@ def check(
             file=sys.stderr,
         )
         return 1
-    asked = Asked(namespace, pre, single_namespace)
+    asked = Asked(namespace, pre, single_namespace, workloads)
     try:
         return session.check(session.Given(asked, proxy, output, wait_s, kubeconfig))
     except session.Unusable as error:

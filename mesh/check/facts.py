@@ -24,25 +24,42 @@ class Unseen:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Malformed(Unseen):
+    """A fact that was seen and makes no sense."""
+
+
 class Skipped(Exception):
     """A check cannot be made; the text says why."""
 
 
 class Asked(NamedTuple):
-    """What the command was asked: `namespace` is that of the installation, also of one that is still to come."""
+    """What the command was asked: `namespace` is that of the installation, also of one that is still to come.
+
+    `workloads` is the one namespace whose workloads are meant; empty for all.
+    """
 
     namespace: str
     is_pre: bool = False
     is_single: bool = False
+    workloads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The meshed namespaces, by name, with their pods and Services."""
+    """The namespaces in which something is meshed, by name, with what is in them.
+
+    Of a namespace that did not ask itself there are only the pods and workloads whose own label asks, and the Services
+    that select such pods. `workloads` are what makes pods, by template; `events` say why some could not be made.
+    `strays` are other namespaces that say something about the mesh.
+    """
 
     namespaces: Mapping[str, Object]
     pods: tuple[Object, ...] | Unseen
     services: tuple[Object, ...] | Unseen
+    workloads: tuple[Object, ...] | Unseen = ()
+    events: tuple[Object, ...] | Unseen = ()
+    strays: tuple[Object, ...] = ()
 
 
 _NOT_ASKED: Final = Unseen("it was not asked for")
@@ -66,6 +83,7 @@ class Facts:
     record: Record | Unseen | None = _NOT_ASKED
     deployments: tuple[Object, ...] | Unseen = _NOT_ASKED
     own_pods: tuple[Object, ...] | Unseen = _NOT_ASKED
+    own_services: tuple[Object, ...] | Unseen = _NOT_ASKED
     budgets: tuple[Object, ...] | Unseen = _NOT_ASKED
     webhook: Object | Unseen | None = _NOT_ASKED
     secret: Object | Unseen | None = _NOT_ASKED
@@ -81,7 +99,8 @@ class Facts:
 
     @property
     def is_single(self) -> bool:
-        return bool(self.installed.values.get("singleNamespace"))
+        """Taken for one for all namespaces where that may not be seen."""
+        return not isinstance(self.record, Unseen) and bool(self.installed.values.get("singleNamespace"))
 
 
 def see(known: T | Unseen) -> T:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+from injector.options import NAME as INJECTOR_NAME
 from mesh.check.cluster import INSTALL
-from mesh.check.facts import Facts, Object, see
+from mesh.check.facts import Facts, Malformed, Object, Unseen, see
 from mesh.check.line import Finding, enumerate_some, fail, ok, skip, warn
 from mesh.check.pods import explain, is_finished, is_going, name_pod
 from mesh.contract import CONTROL_NAMESPACE
+from mesh.install.builder import build
+from mesh.install.cluster import PLACES
 from mesh.install.keys import DEFAULTS
+from mesh.install.leftovers import find_leftovers
 from mesh.install.parts.common import COMPONENT
+from mesh.install.parts.controlplane import COMPONENT as CONTROL_PLANE
+from mesh.install.parts.injector import COMPONENT as INJECTOR
+from mesh.install.parts.place import RECORD
 from mesh.install.work import as_numbers
 from mesh.version import VERSION
 
 AVAILABLE: Final = "--ha"
+_SWITCH: Final = "injector.enabled"
 _VERSION_LABEL: Final = "app.kubernetes.io/version"
 
 
@@ -32,17 +40,34 @@ def name_upgrade(facts: Facts, *options: str) -> str:
 
 def judge_namespace(facts: Facts) -> Finding:
     if see(facts.namespace) is None:
-        return fail(f"there is no namespace {facts.asked.namespace}", f"{INSTALL}, or name another with --namespace NS")
+        return fail(f"there is no namespace {facts.asked.namespace}", name_place(facts))
     return ok()
 
 
-def judge_record(facts: Facts) -> Finding:
-    record = see(facts.record)
-    if record is None:
-        return fail(
-            f"Gossamer is not installed in {facts.asked.namespace} (there is no ConfigMap gossamer-config)",
-            f"{INSTALL}, or name another namespace with --namespace NS",
+def name_place(facts: Facts) -> str:
+    """What to do where nothing is installed in the namespace that was named."""
+    if isinstance(facts.elsewhere, str) and facts.elsewhere:
+        return (
+            f"--namespace {facts.elsewhere}: there it is installed, for all namespaces; --workloads "
+            f"{facts.asked.namespace} beside it says which namespace's workloads are meant"
         )
+    return f"{INSTALL}, or name another with --namespace NS"
+
+
+def judge_record(facts: Facts) -> Finding:
+    """Without knowing this nothing is well, unless no more than the workloads of one namespace are asked for."""
+    record, place = facts.record, facts.asked.namespace
+    if isinstance(record, Malformed):
+        return fail(record.reason, f"kubectl --namespace {place} edit configmap {RECORD} (docs/installation.md)")
+    if isinstance(record, Unseen) and not facts.asked.workloads:
+        return fail(
+            f"whether Gossamer is installed in {place} may not be seen: {record.reason}",
+            "name the namespace of the installation with --namespace NS; to check the workloads of one namespace, "
+            "with rights in it alone: --workloads NS",
+        )
+    record = see(record)
+    if record is None:
+        return fail(f"Gossamer is not installed in {place} (there is no ConfigMap {RECORD})", name_place(facts))
     return ok(f"Gossamer {record.version}")
 
 
@@ -73,6 +98,45 @@ def judge_rollout(facts: Facts) -> Finding:
     return ok()
 
 
+def judge_injector(facts: Facts) -> Finding:
+    """Nobody may be led to believe that it is off while it injects: to apply manifests without it deletes nothing."""
+    left = list_left(facts)
+    if not left:
+        return judge_part(facts, INJECTOR)
+    return fail(
+        f"{_SWITCH} is false, and it is still there, and goes on injecting: {', '.join(left)}",
+        f"kubectl --namespace {facts.asked.namespace} delete --ignore-not-found {name_parts(facts)}",
+    )
+
+
+def list_left(facts: Facts) -> list[str]:
+    """What works on of an injector that was turned off."""
+    if facts.is_single or is_injecting(facts):
+        return []
+    deployment = [] if find_part(facts, INJECTOR) is None else [f"the Deployment {INJECTOR_NAME}"]
+    webhook = [f"the webhook {INJECTOR_NAME}"] if isinstance(facts.webhook, dict) else []
+    return [*webhook, *deployment]
+
+
+def name_parts(facts: Facts) -> str:
+    """All objects of the injector as kubectl names them, the webhook first."""
+    values = read_values(facts)
+    on, off = (build({**values, _SWITCH: switch}, facts.asked.namespace) for switch in (True, False))
+    names = {item["kind"]: item["metadata"]["name"] for item in find_leftovers(on, off)}
+    secret = {"Secret": INJECTOR_NAME}  # its own make
+    return " ".join(f"{place.plural}/{name}" for place in PLACES if (name := {**names, **secret}.get(place.kind)))
+
+
+def read_values(facts: Facts) -> dict[str, Any]:
+    """All of them, as far as this version knows them."""
+    given = facts.installed.values
+    return {**DEFAULTS, **{name: value for name, value in given.items() if name in DEFAULTS}}
+
+
+def is_injecting(facts: Facts) -> bool:
+    return bool(facts.installed.values.get(_SWITCH, True))
+
+
 def judge_part(facts: Facts, component: str) -> Finding:
     """A Deployment of ours, with the reasons of its pods."""
     if (reason := explain_absence(facts, component)) is not None:
@@ -97,11 +161,11 @@ def judge_part(facts: Facts, component: str) -> Finding:
 
 def explain_absence(facts: Facts, component: str) -> str | None:
     """Why this part is not installed; None where it is."""
-    if component != "injector":
+    if component != INJECTOR:
         return None
     if facts.is_single:
         return "a single-namespace installation has no webhook"
-    return None if facts.installed.values.get("injector.enabled", True) else "injector.enabled is false"
+    return None if is_injecting(facts) else f"{_SWITCH} is false"
 
 
 def find_part(facts: Facts, component: str) -> Object | None:
@@ -124,12 +188,34 @@ def list_reasons(facts: Facts, deployment: Object) -> list[str]:
     return [*found, *refused] or ["no pod has been made yet"]
 
 
+def judge_services(facts: Facts) -> Finding:
+    """By them sidecars find the control plane, and the API server the injector."""
+    parts = [part for part in (CONTROL_PLANE, INJECTOR) if explain_absence(facts, part) is None]
+    problems = [problem for part in parts if (problem := explain_service(facts, part))]
+    if problems:
+        return fail(enumerate_some(problems), f"{name_upgrade(facts)} makes it as it was")
+    return ok()
+
+
+def explain_service(facts: Facts, component: str) -> str:
+    name = f"gossamer-{component}"
+    service = next((item for item in see(facts.own_services) if item["metadata"]["name"] == name), None)
+    if service is None:
+        return f"there is no Service {name} in {facts.asked.namespace}"
+    labels = [pod["metadata"]["labels"] for pod in see(facts.own_pods)]
+    pods = [found.items() for found in labels if found.get(COMPONENT) == component]
+    selector = (service["spec"].get("selector") or {}).items()
+    if pods and not (selector and any(selector <= found for found in pods)):
+        return f"the Service {name} selects none of its pods"
+    return ""
+
+
 def judge_availability(facts: Facts) -> Finding:
     """As far as it was asked for: one replica of each part is the default."""
     values = {**DEFAULTS, **facts.installed.values}
     parts = [
         (component, values[f"{key}.replicas"])
-        for component, key in (("controlplane", "controlPlane"), ("injector", "injector"))
+        for component, key in ((CONTROL_PLANE, "controlPlane"), (INJECTOR, "injector"))
         if explain_absence(facts, component) is None
     ]
     if all(replicas < 2 for _, replicas in parts):
@@ -157,5 +243,4 @@ def list_weaknesses(facts: Facts, component: str) -> list[str]:
     return found
 
 
-judge_control_plane: Final[Callable[[Facts], Finding]] = partial(judge_part, component="controlplane")
-judge_injector: Final[Callable[[Facts], Finding]] = partial(judge_part, component="injector")
+judge_control_plane: Final[Callable[[Facts], Finding]] = partial(judge_part, component=CONTROL_PLANE)

@@ -23,11 +23,15 @@ class Verdict(StrEnum):
 
 
 class Finding(NamedTuple):
-    """`cause` is one sentence, of what is well too where that is worth a word; `cure` says what to do."""
+    """`cause` is one sentence, of what is well too where that is worth a word; `cure` says what to do.
+
+    What `is_passing` may be well in a moment by itself: `--wait` waits for it as for what failed.
+    """
 
     verdict: Verdict
     cause: str = ""
     cure: str = ""
+    is_passing: bool = False
 
 
 class Check(NamedTuple):
@@ -57,6 +61,11 @@ def ok(cause: str = "") -> Finding:
 
 def warn(cause: str, cure: str) -> Finding:
     return Finding(Verdict.WARNING, cause, cure)
+
+
+def hold(cause: str, cure: str) -> Finding:
+    """It is too early to tell."""
+    return Finding(Verdict.WARNING, cause, cure, is_passing=True)
 
 
 def fail(cause: str, cure: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 from mesh.contract import PROXY_CONTAINER
@@ -16,8 +17,8 @@ def name_pod(pod: Object) -> str:
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
 
-def is_going(pod: Object) -> bool:
-    return "deletionTimestamp" in pod["metadata"]
+def is_going(item: Object) -> bool:
+    return "deletionTimestamp" in item["metadata"]
 
 
 def is_finished(pod: Object) -> bool:
@@ -67,6 +68,12 @@ def explain_container(status: Object) -> str:
     if ended := state.get("terminated"):
         return "" if ended.get("exitCode") == 0 else cut(f"{status['name']} ended {describe_end(ended)}")
     return "" if status.get("ready") else f"{status['name']} is not ready"
+
+
+def has_started_since(moment: datetime, status: Object) -> bool:
+    """Whether this container runs, and began after the moment."""
+    began = ((status.get("state") or {}).get("running") or {}).get("startedAt")
+    return began is not None and datetime.fromisoformat(began) > moment
 
 
 def describe_end(ended: Object) -> str:

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from mesh.check.form import Form
 from mesh.check.line import Line, Verdict
+from mesh.log import escape
 from mesh.version import VERSION
 
 WRONG = (Verdict.WARNING, Verdict.FAILED)
@@ -49,13 +50,13 @@ def list_rows(lines: list[Line]) -> Iterator[str]:
 
 def list_row(line: Line) -> Iterator[str]:
     """What is well takes one row, what is wrong says why, what to do, and where there is more."""
-    verdict, cause, cure = line.finding
+    verdict, cause, cure, _ = line.finding
     if verdict not in WRONG:
-        yield f"  {verdict.value:<8} {line.check.title}" + (f" ({cause})" if cause else "")
+        yield f"  {verdict.value:<8} {line.check.title}" + (f" ({escape(cause)})" if cause else "")
         return
     yield f"  {verdict.value:<8} {line.check.title}"
-    yield f"           cause: {cause}"
-    yield f"           cure:  {cure}"
+    yield f"           cause: {escape(cause)}"
+    yield f"           cure:  {escape(cure)}"
     yield f"           see:   {line.link}"
 
 

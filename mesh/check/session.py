@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from typing import NamedTuple
+from urllib.parse import quote
 
-from injector.api.access import AccessError
+from mesh.access import AccessError
 from mesh.check.api import Api
 from mesh.check.catalogue import ALL, PRE, PROXY, Groups, run
 from mesh.check.facts import Asked
 from mesh.check.form import Form
-from mesh.check.line import Line, Verdict
+from mesh.check.line import Finding, Line, Verdict
 from mesh.check.report import is_green, render
 from mesh.check.survey import survey
 from mesh.install.cluster import ClusterError, locate
@@ -48,23 +49,34 @@ async def look(given: Given) -> list[Line]:
     except (ClusterError, AccessError) as error:
         raise Unusable(str(error)) from None
     try:
+        await check_place(api, given.asked.workloads)
         return await wait(api, groups, given)
     finally:
         await api.close()
 
 
+async def check_place(api: Api, name: str) -> None:
+    """A namespace that is not there has no workload that is wrong."""
+    if name and await api.find(f"/api/v1/namespaces/{quote(name, safe='')}") is None:
+        raise Unusable(f"there is no namespace {name}; name one with --workloads NS")
+
+
 async def wait(api: Api, groups: Groups, given: Given) -> list[Line]:
-    """What is still wrong is said on stderr, each time that it changes."""
+    """What is still wrong, or too early to tell, is said on stderr, each time that it changes."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + given.wait_s
     told: list[str] = []
     while True:
         lines = run(groups, await survey(api, given.asked))
         left_s = deadline - clock()
-        if is_green(lines) or left_s <= 0:
+        awaited = [line.check.name for line in lines if is_awaited(line.finding)]
+        if not awaited or left_s <= 0:
             return lines
-        failed = [line.check.name for line in lines if line.finding.verdict is Verdict.FAILED]
-        if failed != told:
-            print(f"waiting for {', '.join(failed)} (up to {left_s:.0f} s)", file=sys.stderr)
-            told = failed
+        if awaited != told:
+            print(f"waiting for {', '.join(awaited)} (up to {left_s:.0f} s)", file=sys.stderr)
+            told = awaited
         await asyncio.sleep(min(_PAUSE_S, left_s))
+
+
+def is_awaited(finding: Finding) -> bool:
+    return finding.verdict is Verdict.FAILED or finding.is_passing

@@ -6,20 +6,25 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeVar
 
-from injector.api.access import Lost, decode, read_message
+from injector.api.access import decode, read_message
 from injector.options import NAME as INJECTOR
+from mesh.access import Lost
 from mesh.check.api import Answer, Api
-from mesh.check.facts import Asked, Facts, Object, Scope, Unseen
+from mesh.check.facts import Asked, Facts, Malformed, Object, Unseen
 from mesh.check.pods import is_going
 from mesh.check.rights import Right, list_rights
-from mesh.contract import CONTROL_ADMIN_PORT, CONTROL_SERVICE, ENABLED, INJECT
+from mesh.check.scope import survey_scope
+from mesh.contract import CONTROL_ADMIN_PORT, CONTROL_SERVICE
 from mesh.install.cluster import ClusterError, Record, read_record, read_version
+from mesh.install.keys import BY_NAME
 from mesh.install.parts.common import COMPONENT, PART_OF, PRODUCT, RBAC
 from mesh.install.parts.controlplane import COMPONENT as CONTROL_PLANE
 from mesh.install.parts.place import RECORD
+from mesh.install.values import ValuesError, check, complete
 
+T = TypeVar("T")
 _ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 
@@ -58,16 +63,11 @@ def measure(answer: Answer, before: datetime, after: datetime) -> float | Unseen
 async def survey_before(api: Api, facts: Facts) -> Facts:
     """What matters before an installation."""
     place = facts.asked.namespace
-    denied, record, binding = await asyncio.gather(
+    denied, record, elsewhere = await asyncio.gather(
         find_denied(api, list_rights(place, facts.asked.is_single)),
         find_record(api, place),
-        api.find(f"/apis/{RBAC}/v1/clusterrolebindings/{CONTROL_SERVICE}"),
+        find_elsewhere(api, place),
     )
-    if isinstance(binding, dict):
-        subjects = binding.get("subjects") or []
-        elsewhere: str | Unseen = next((item["namespace"] for item in subjects if item.get("namespace") != place), "")
-    else:
-        elsewhere = binding or ""
     return Facts(
         facts.asked,
         facts.now,
@@ -87,9 +87,30 @@ async def find_denied(api: Api, rights: list[Right]) -> tuple[str, ...] | Unseen
     return tuple(str(right) for right, answer in zip(rights, answers, strict=True) if not answer)
 
 
+async def find_elsewhere(api: Api, place: str) -> str | Unseen:
+    """In what other namespace it is installed, for all of them; empty for none."""
+    binding = await api.find(f"/apis/{RBAC}/v1/clusterrolebindings/{CONTROL_SERVICE}")
+    if not isinstance(binding, dict):
+        return binding or ""
+    places = [str(subject.get("namespace", "")) for subject in binding.get("subjects") or []]
+    return next((other for other in places if other != place), "")
+
+
 async def find_record(api: Api, place: str) -> Record | Unseen | None:
     found = await api.find(f"/api/v1/namespaces/{place}/configmaps/{RECORD}")
-    return read_record(found) if isinstance(found, dict) else found
+    return understand(found) if isinstance(found, dict) else found
+
+
+def understand(found: Object) -> Record | Malformed:
+    """Whatever somebody has written into it by hand: what is known of it fits together."""
+    try:
+        record = read_record(found)
+        complete({name: check(name, given, RECORD) for name, given in record.values.items() if name in BY_NAME})
+    except ValuesError as error:
+        return Malformed(str(error))
+    except ValueError:
+        return Malformed(f"{RECORD} holds what is no JSON")
+    return record
 
 
 async def survey_installation(api: Api, facts: Facts) -> Facts:
@@ -98,12 +119,13 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
     core, apps = f"/api/v1/namespaces/{place}", f"/apis/apps/v1/namespaces/{place}"
     record = await find_record(api, place)
     is_single = isinstance(record, Record) and bool(record.values.get("singleNamespace"))
-    namespace, deployments, pods, budgets, scope = await asyncio.gather(
+    namespace, deployments, pods, services, budgets, elsewhere = await asyncio.gather(
         api.find(f"/api/v1/namespaces/{place}"),
         api.items(f"{apps}/deployments", **ours),
         api.items(f"{core}/pods", **ours),
+        api.items(f"{core}/services", **ours),
         api.items(f"/apis/policy/v1/namespaces/{place}/poddisruptionbudgets", **ours),
-        survey_scope(api, place if is_single else None),
+        find_elsewhere(api, place) if record is None else answer_with(""),
     )
     nobody = Unseen("a single-namespace installation has no webhook")
     webhook, secret, pages = await asyncio.gather(
@@ -111,15 +133,19 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
         answer_with(nobody) if is_single else api.find(f"{core}/secrets/{INJECTOR}"),
         read_pages(api, place, pods),
     )
+    # After the pages: whose stream ended with its pod meanwhile is then known to be going, and not lost.
+    scope = await survey_scope(api, facts.asked.workloads or (place if is_single else ""))
     return Facts(
         facts.asked,
         facts.now,
         version=facts.version,
         ahead_s=facts.ahead_s,
+        elsewhere=elsewhere,
         namespace=namespace,
         record=record,
         deployments=deployments,
         own_pods=pods,
+        own_services=services,
         budgets=budgets,
         webhook=webhook,
         secret=secret,
@@ -128,33 +154,8 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
     )
 
 
-async def answer_with(known: Unseen) -> Object | Unseen | None:
+async def answer_with(known: T) -> T:
     return known
-
-
-async def survey_scope(api: Api, only: str | None) -> Scope | Unseen:
-    """The namespaces with our label; of a single-namespace installation, its own."""
-    if only is not None:
-        own = await api.find(f"/api/v1/namespaces/{only}")
-        namespaces = {only: own if isinstance(own, dict) else {"metadata": {"name": only}}}
-    else:
-        found = await api.items("/api/v1/namespaces", labelSelector=f"{INJECT}={ENABLED}")
-        if isinstance(found, Unseen):
-            return found
-        namespaces = {item["metadata"]["name"]: item for item in found}
-    pods, services = await asyncio.gather(
-        list_within(api, namespaces, "pods"), list_within(api, namespaces, "services")
-    )
-    return Scope(namespaces, pods, services)
-
-
-async def list_within(api: Api, namespaces: Mapping[str, Object], plural: str) -> tuple[Object, ...] | Unseen:
-    found: list[Object] = []
-    for answer in await asyncio.gather(*(api.items(f"/api/v1/namespaces/{name}/{plural}") for name in namespaces)):
-        if isinstance(answer, Unseen):
-            return answer
-        found += answer
-    return tuple(found)
 
 
 async def read_pages(api: Api, place: str, pods: tuple[Object, ...] | Unseen) -> Mapping[str, Object | Unseen] | Unseen:

@@ -13,11 +13,10 @@ from injector.certificate.pair import Pair, Unreadable, read_certificate
 from injector.certificate.store import Foreign, read_store
 from injector.options import NAME
 from mesh.check.facts import Facts, Object, see
-from mesh.check.installation import AVAILABLE, explain_absence, name_upgrade
+from mesh.check.installation import AVAILABLE, explain_absence, name_upgrade, read_values
 from mesh.check.line import Finding, enumerate_some, fail, ok, skip, warn
 from mesh.install.builder import build
 from mesh.install.cluster import is_within
-from mesh.install.keys import DEFAULTS
 from mesh.version import VERSION
 
 _KIND: Final = "MutatingWebhookConfiguration"
@@ -45,8 +44,7 @@ def judge_selection(facts: Facts) -> Finding:
     record = facts.installed
     if record.version != VERSION:
         return skip(f"what Gossamer {record.version} installs is not known to this version")
-    values = {**DEFAULTS, **{name: value for name, value in record.values.items() if name in DEFAULTS}}
-    wanted = next(item for item in build(values, facts.asked.namespace) if item["kind"] == _KIND)
+    wanted = next(item for item in build(read_values(facts), facts.asked.namespace) if item["kind"] == _KIND)
     changed = list_changes(wanted, configuration)
     if changed:
         return warn(f"it is not as it was installed: {enumerate_some(changed)}", name_upgrade(facts))
@@ -159,7 +157,7 @@ def judge_policy(facts: Facts) -> Finding:
     if (configuration := see_webhook(facts)) is None:
         return skip("there is no webhook")
     policies: set[Any] = {webhook.get("failurePolicy") for webhook in configuration.get("webhooks") or []}
-    replicas = {**DEFAULTS, **facts.installed.values}["injector.replicas"]
+    replicas = read_values(facts)["injector.replicas"]
     if "Fail" in policies and replicas < 2:
         return warn(
             "failurePolicy is Fail, and there is one injector: while it is replaced, meshed namespaces get no pods",

@@ -1,16 +1,15 @@
-"""Checks of meshed namespaces and their pods: admitted, with a sidecar, a current one, ready and served."""
+"""Pods that are meshed, or are to be, and the checks of their sidecars: current and ready."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from injector.patch import Place, Settings, Verdict, inject
+from injector.patch import Outcome, Place, Settings, inject
 from injector.patch.fields import Refusal
-from injector.patch.settings import SYSTEM_NAMESPACES, name_control_plane
 from injector.patch.wishes import Wishes, read_wishes
-from mesh.check.facts import Facts, Object, Skipped, see
-from mesh.check.line import Finding, enumerate_some, fail, ok, skip, warn
+from mesh.check.facts import Facts, Object, Skipped, Unseen, see
+from mesh.check.line import Finding, enumerate_some, fail, ok, warn
 from mesh.check.pods import (
     explain,
     explain_container,
@@ -21,13 +20,10 @@ from mesh.check.pods import (
     name_pod,
 )
 from mesh.contract import PROXY_CONTAINER
-from mesh.install.keys import DEFAULTS
+from mesh.install.injection import make_settings
 from mesh.install.parts.common import PART_OF, PRODUCT
+from mesh.version import VERSION
 
-_ENFORCE: Final = "pod-security.kubernetes.io/enforce"
-_FORBIDDING: Final = ("baseline", "restricted")
-# How the control plane calls a stream that has asked nothing yet.
-ANONYMOUS: Final = "a client without a name"
 RESTART: Final = "kubectl rollout restart the workloads"
 
 
@@ -45,13 +41,24 @@ def read(item: Object, field: str) -> Mapping[str, str]:
 
 
 def settle(facts: Facts) -> Settings:
-    """What the injector reckons with, as it was installed."""
-    record, place = facts.installed, facts.asked.namespace
-    values = {**DEFAULTS, **record.values}
-    image = f"{values['image.name']}:{values['image.tag'] or record.version}"
-    defaults = {"proxy-image": image, **values["proxy"]}
-    settings = Settings(name_control_plane(place, values["clusterDomain"]), SYSTEM_NAMESPACES | {place}, defaults)
-    return settings.on_kubernetes(*facts.version)
+    """What the injector reckons with, as it was installed; where that may not be seen, as it is by default."""
+    place = facts.asked.namespace
+    try:
+        if isinstance(facts.record, Unseen):
+            return make_settings({}, place, VERSION).on_kubernetes(*facts.version)
+        record = facts.installed
+        return make_settings(record.values, place, record.version).on_kubernetes(*facts.version)
+    except Refusal as refusal:
+        raise Skipped(f"what is installed is not known to this version: {refusal}") from None
+
+
+def try_injection(facts: Facts, settings: Settings, pod: Object) -> Outcome:
+    """What the injector would make of this pod, or template, if it came now."""
+    name = pod["metadata"]["namespace"]
+    namespace = see(facts.scope).namespaces[name]
+    owners = pod["metadata"].get("ownerReferences") or [{}]
+    place = Place(name, read(namespace, "labels"), read(namespace, "annotations"), str(owners[0].get("kind", "")))
+    return inject(pod, place, settings)
 
 
 def list_meshed(facts: Facts) -> list[tuple[Object, Object]]:
@@ -67,65 +74,8 @@ def read_pod_wishes(facts: Facts, settings: Settings, pod: Object) -> Wishes:
     return read_wishes(read(pod, "annotations"), read(namespace, "annotations"), settings.defaults)
 
 
-def judge_admission(facts: Facts) -> Finding:
-    """Whether PodSecurity lets the init container in."""
-    scope, settings = see(facts.scope), settle(facts)
-    problems = [
-        f"{name} enforces {level}"
-        for name, namespace in scope.namespaces.items()
-        if (level := read(namespace, "labels").get(_ENFORCE)) in _FORBIDDING
-        and needs_rules(facts, settings, name, namespace)
-    ]
-    if problems:
-        return fail(
-            f"the init container needs NET_ADMIN, which PodSecurity forbids: {enumerate_some(problems)}",
-            f"kubectl label --overwrite namespace NS {_ENFORCE}=privileged, or go without interception: "
-            "kubectl annotate namespace NS config.gossamer.mesh/interception=none (docs/injection.md)",
-        )
-    return ok()
-
-
-def needs_rules(facts: Facts, settings: Settings, name: str, namespace: Object) -> bool:
-    """Not where all that is there was admitted since each pod says that it goes without."""
-    try:
-        if not read_wishes({}, read(namespace, "annotations"), settings.defaults).intercepts:
-            return False
-        pods = [pod for pod in list_pods(facts) if pod["metadata"]["namespace"] == name]
-        return not pods or any(read_pod_wishes(facts, settings, pod).intercepts for pod in pods)
-    except Refusal:
-        return True
-
-
-def judge_injected(facts: Facts) -> Finding:
-    if facts.is_single:
-        return skip("a single-namespace installation has no webhook: mesh inject --manual writes the sidecar")
-    bare = list(list_bare(facts))
-    if bare:
-        return fail(
-            f"without a sidecar: {enumerate_some(bare)}",
-            f"{RESTART}: pods get it when they are made. If new ones have none, see the injector's Events and log",
-        )
-    return ok()
-
-
-def list_bare(facts: Facts) -> Iterator[str]:
-    """Pods that the injector would give a sidecar, or would refuse."""
-    settings, namespaces = settle(facts), see(facts.scope).namespaces
-    for pod in list_pods(facts):
-        if find_sidecar(pod) is not None:
-            continue
-        owners = pod["metadata"].get("ownerReferences") or [{}]
-        namespace = namespaces[pod["metadata"]["namespace"]]
-        labels, annotations = read(namespace, "labels"), read(namespace, "annotations")
-        place = Place(pod["metadata"]["namespace"], labels, annotations, str(owners[0].get("kind", "")))
-        outcome = inject(pod, place, settings)
-        if outcome.verdict is Verdict.INJECTED:
-            yield name_pod(pod)
-        elif outcome.verdict is Verdict.REFUSED:
-            yield f"{name_pod(pod)} ({outcome.sentence})"
-
-
 def judge_versions(facts: Facts) -> Finding:
+    see(facts.record)
     settings = settle(facts)
     others = [
         f"{name_pod(pod)} has {sidecar['image']}"
@@ -161,41 +111,3 @@ def explain_sidecar(pod: Object) -> str:
     if status is None:
         return explain(pod) or "the kubelet has not reported on the sidecar"
     return explain_container(status)
-
-
-def judge_connection(facts: Facts) -> Finding:
-    """By what the control plane says. A sidecar gives its name with its first question, so those that have asked
-    nothing yet are counted alone."""
-    nodes = [str(stream.get("node", "")) for page in see_pages(facts) for stream in page.get("streams") or []]
-    ready = [pod["metadata"] for pod, _ in list_meshed(facts) if not explain_sidecar(pod)]
-    unnamed = [f"{own['namespace']}/{own['name']}" for own in ready if f"{own['name']}.{own['namespace']}" not in nodes]
-    lost = len(unnamed) - nodes.count(ANONYMOUS)
-    if lost > 0:
-        which = "" if lost == len(unnamed) else f"{lost} of "
-        return fail(
-            f"the control plane has no stream of {which}{enumerate_some(unnamed)}",
-            "they serve what they knew; a sidecar's log and its gossamer_control_connected say more. "
-            f"See that no NetworkPolicy keeps pods from {name_control_plane(facts.asked.namespace)}",
-        )
-    return ok()
-
-
-def see_pages(facts: Facts) -> list[Object]:
-    pages = see(facts.pages)
-    if not pages:
-        raise Skipped("no pod of the control plane runs")
-    try:
-        return [see(page) for page in pages.values()]
-    except Skipped as skipped:
-        raise Skipped(f"the control plane's admin port cannot be asked ({skipped})") from None
-
-
-def judge_refusals(facts: Facts) -> Finding:
-    nacks = [nack for page in see_pages(facts) for nack in page.get("nacks") or []]
-    said = [f"{nack['node']} refused {', '.join(nack['names'])}: {nack['problem']}" for nack in nacks]
-    if said:
-        return warn(
-            f"since the control plane's start: {enumerate_some(dict.fromkeys(said))}",
-            "clients keep what they had before; upgrade the older side, and see the control plane's log",
-        )
-    return ok()

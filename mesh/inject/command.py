@@ -25,11 +25,29 @@ def inject(
             "--set", metavar="NAME=VALUE", help="With --manual: an option for all pods, as in docs/injection.md."
         ),
     ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace", "-n", metavar="NS", help="With --manual: where Gossamer is installed, and its control plane."
+        ),
+    ] = None,
+    from_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--from-cluster", help="With --manual: write what the webhook of the cluster would put in, by its settings."
+        ),
+    ] = False,
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With --from-cluster: how to reach the cluster (default: as kubectl)."),
+    ] = None,
 ) -> int:
     """Ask for the sidecar in manifests, or write it into them: mesh inject app.yaml | kubectl apply -f -"""
     from mesh.inject import session
+    from mesh.inject.asking import Asked
 
-    return session.inject(sources, manual, control_plane, options or [])
+    asked = Asked(manual, control_plane, options or [], namespace, from_cluster, kubeconfig)
+    return session.inject(sources, asked)
 
 
 def uninject(sources: Sources) -> int:

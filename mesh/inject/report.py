@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from injector.patch import Verdict
 from mesh.inject.workloads import Identity
+from mesh.log import escape
 
 _WIDTH = 10
 
@@ -22,7 +23,7 @@ class Line(NamedTuple):
     def __str__(self) -> str:
         lines = [f"{self.verdict:{_WIDTH}}{self.identity}" + (f": {self.sentence}" if self.sentence else "")]
         lines += [f"{'warning':{_WIDTH}}{self.identity}: {warning}" for warning in self.warnings]
-        return "\n".join(lines)
+        return "\n".join(map(escape, lines))  # a manifest's names may hold what moves a cursor
 
 
 def summarize(lines: list[Line], others: int) -> str:

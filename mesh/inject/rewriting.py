@@ -11,6 +11,7 @@ from typing import Any
 
 from injector.patch import Outcome, Place, Settings, Verdict, ask_for_sidecar, inject, uninject
 from injector.patch.fields import Refusal, read_fields, read_texts
+from injector.patch.reasons import check_network
 from injector.patch.wishes import find_strange, read_wishes
 from mesh.contract import DISABLED, ENABLED, INIT_CONTAINER, INJECT
 from mesh.inject.manifest import Document, change_items
@@ -68,6 +69,7 @@ class Injection(Rewriting):
         place = self._find_place(identity)
 
         def change(pod: Fields) -> Fields:
+            check_network(read_fields(pod, "spec"))
             bare = uninject(pod).after if self.is_manual else pod
             outcome = inject(bare, place, self.settings)
             if outcome.verdict is not Verdict.INJECTED:
@@ -140,6 +142,12 @@ def find_namespaces(documents: list[Document]) -> dict[str, Fields]:
         if is_namespace(item):
             found[identify(item).name] = item
     return found
+
+
+def find_places(documents: list[Document]) -> set[str]:
+    """The namespaces that what makes pods is put into, as far as it says so."""
+    pods = [identify(item).namespace for item in list_items(documents) if find_pod(item) is not None]
+    return {name for name in pods if name}
 
 
 def list_items(documents: list[Document]) -> Iterator[Fields]:

@@ -7,51 +7,58 @@ from collections.abc import Callable
 
 from injector.patch import Settings
 from injector.patch.fields import Refusal
+from mesh.inject.asking import Asked, ask_cluster
 from mesh.inject.fault import Unusable
-from mesh.inject.manifest import join, read_documents
+from mesh.inject.manifest import Document, join, read_documents
 from mesh.inject.report import is_refused, summarize
-from mesh.inject.rewriting import LABELLED, Injection, Removal, Rewriting, find_namespaces, rewrite
+from mesh.inject.rewriting import LABELLED, Injection, Removal, Rewriting, find_namespaces, find_places, rewrite
 from mesh.inject.sources import read_sources
-from mesh.inject.workloads import Fields
+from mesh.log import escape
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+_OF_MANUAL = "--set, --control-plane, --namespace, --from-cluster and --kubeconfig"
 _RULES = (
     "note      the init container needs NET_ADMIN: a namespace that enforces PodSecurity baseline or restricted takes "
     "only pods with the annotation config.gossamer.mesh/interception: none"
 )
 
 
-def inject(sources: list[str], is_manual: bool, control_plane: str | None, options: list[str]) -> int:
-    """The exit code; `options` are NAME=VALUE."""
-    if not is_manual and (options or control_plane):
-        return fail("inject", "--set and --control-plane need --manual; without it, annotate the pods", EXIT_USAGE)
+def inject(sources: list[str], asked: Asked) -> int:
+    """The exit code."""
+    if not asked.is_manual and any(asked):
+        return fail("inject", f"{_OF_MANUAL} need --manual; without it, annotate the pods", EXIT_USAGE)
+    if asked.kubeconfig and not asked.from_cluster:
+        return fail("inject", "--kubeconfig is for --from-cluster; give both", EXIT_USAGE)
     try:
-        defaults = dict(map(parse_option, options))
-        settings = Settings(defaults=defaults) if control_plane is None else Settings(control_plane, defaults=defaults)
+        settings = asked.settings()
     except Refusal as refusal:
         return fail("inject", str(refusal).replace("defaults:", "--set"), EXIT_USAGE)
-    return run("inject", sources, lambda namespaces: Injection(settings, is_manual, namespaces))
+    return run("inject", sources, lambda documents: plan(documents, asked, settings))
+
+
+def plan(documents: list[Document], asked: Asked, settings: Settings) -> Injection:
+    """What a namespace says in the stream is what will be so in the cluster."""
+    namespaces = find_namespaces(documents)
+    if not asked.from_cluster:
+        return Injection(settings, asked.is_manual, namespaces)
+    found = ask_cluster(asked, find_places(documents) - namespaces.keys())
+    for note in found.notes:
+        say(f"note      {note}")
+    return Injection(found.settings, asked.is_manual, found.namespaces | namespaces)
 
 
 def uninject(sources: list[str]) -> int:
     return run("uninject", sources, lambda _: Removal())
 
 
-def parse_option(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise Refusal(f"--set {text}: write NAME=VALUE")
-    return name, value
-
-
-def run(command: str, sources: list[str], make: Callable[[dict[str, Fields]], Rewriting]) -> int:
+def run(command: str, sources: list[str], make: Callable[[list[Document]], Rewriting]) -> int:
     """All of the input is read, and nothing is written if some of it cannot be meant."""
     try:
         read = [read_documents(source) for source in read_sources(sources)]
+        rewriting = make([document for documents in read for document in documents])
     except Unusable as fault:
         return fail(command, str(fault), EXIT_FAILED)
-    rewriting = make(find_namespaces([document for documents in read for document in documents]))
     texts, lost = [], 0
     for documents in read:
         parts, bare = rewrite(documents, rewriting.change)
@@ -73,9 +80,10 @@ def run(command: str, sources: list[str], make: Callable[[dict[str, Fields]], Re
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """What is given in manifests may hold characters that move a cursor."""
+    print("\n".join(map(escape, text.split("\n"))), file=sys.stderr)
 
 
 def fail(command: str, sentence: str, code: int) -> int:
-    say(f"mesh {command}: {sentence}.")
+    say(f"mesh {command}: {escape(sentence)}.")
     return code

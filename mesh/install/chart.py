@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mesh.install.builder import COMPONENTS, Component
 from mesh.install.keys import BY_NAME, HIGH_AVAILABILITY, KEYS, Key, Kind
+from mesh.install.schema import make_schema
 from mesh.install.template import Templates
 from mesh.install.text import dump
 from mesh.install.tree import If
@@ -97,41 +98,6 @@ def count_shared(first: list[str], second: list[str]) -> int:
 
 def explain(key: Key) -> str:
     return f"{key.meaning} ({describe(key)})" if key.choices or key.kind is Kind.NUMBER else key.meaning
-
-
-def make_schema() -> dict[str, Any]:
-    """What Helm checks values by: the same rules as `mesh install`'s."""
-    root: dict[str, Any] = {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        **make_group(),
-    }
-    root["properties"]["global"] = {"type": "object"}  # Helm adds it to the values of a chart in a chart
-    for key in KEYS:
-        *groups, last = key.name.split(".")
-        place = root
-        for group in groups:
-            place = place["properties"].setdefault(group, make_group())
-        place["properties"][last] = describe_type(key)
-    return root
-
-
-def make_group() -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": False, "properties": {}}
-
-
-def describe_type(key: Key) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": key.kind.value, "description": key.meaning}
-    if key.choices:
-        found["enum"] = list(key.choices)
-    if key.pattern:
-        found["pattern"] = f"^({key.pattern})$"
-    if key.kind is Kind.NUMBER:
-        found |= {"minimum": key.least, "maximum": key.most}
-    if key.kind is Kind.MAP:
-        found["additionalProperties"] = {"type": ["string", "null"]}
-    if key.kind is Kind.LIST:
-        found["items"] = {"type": key.items.value}
-    return found
 
 
 def write_chart(folder: Path) -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
-from controlplane.sources.access import Access, Lost
+from controlplane.sources.access import Access
 from controlplane.sources.source import SourceError
 from controlplane.sources.wire import Refusal
+from mesh.access import Lost
 from mesh.contract import CONTROL_SERVICE
 from mesh.install.parts.common import INSTANCE, PART_OF, PRODUCT, RBAC
 from mesh.install.parts.place import RECORD, VALUE_PREFIX

@@ -64,7 +64,11 @@ def resource_keys(part: str, requests: tuple[str, str], limits: tuple[str, str])
 
 KEYS: Final[tuple[Key, ...]] = (
     name_key(
-        "image.name", IMAGE, "the image of all parts, without its tag", r"[a-z0-9][-._a-z0-9/:]*", "an image's name"
+        "image.name",
+        IMAGE,
+        "the image of all parts, the sidecar too, without its tag",
+        r"[a-z0-9][-._a-z0-9/:]*",
+        "an image's name",
     ),
     name_key(
         "image.tag",
@@ -72,6 +76,13 @@ KEYS: Final[tuple[Key, ...]] = (
         "its tag; empty: the version that is installed",
         r"|[A-Za-z0-9_][-._A-Za-z0-9]{0,127}",
         "a tag, or empty",
+    ),
+    name_key(
+        "image.digest",
+        "",
+        "the image by its digest, such as `sha256:...`; the tag is then ignored; empty: by the tag",
+        r"|sha256:[0-9a-f]{64}",
+        "a digest such as sha256: and 64 hexadecimal digits, or empty",
     ),
     Key(
         "image.pullPolicy",

@@ -28,7 +28,7 @@ class Namespace(NamedTuple):
 class Text(NamedTuple):
     """A string made of several parts."""
 
-    parts: tuple[str | Value | Namespace | Encoded, ...]
+    parts: tuple[str | Value | Namespace | Encoded | Choice, ...]
 
 
 class Encoded(NamedTuple):
@@ -87,8 +87,8 @@ class Choice(NamedTuple):
     """One of two texts or numbers."""
 
     condition: Condition
-    then: str | int
-    otherwise: str | int
+    then: str | int | Text
+    otherwise: str | int | Text
 
 
 Node = Value | Namespace | Text | Encoded | Choice
@@ -97,7 +97,7 @@ NAMESPACE: Final = Namespace()
 _ESCAPED: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
-def text(*parts: str | Value | Namespace | Encoded) -> Text:
+def text(*parts: str | Value | Namespace | Encoded | Choice) -> Text:
     return Text(parts)
 
 
@@ -140,7 +140,7 @@ def evaluate(tree: Tree, values: Values, namespace: str) -> Any:
         case Encoded(key):
             return encode_json(values[key])
         case Choice(condition, then, otherwise):
-            return then if holds(condition, values) else otherwise
+            return evaluate(then if holds(condition, values) else otherwise, values, namespace)
         case dict():
             kept = {key: chosen for key, item in tree.items() if (chosen := choose(item, values)) is not None}
             return {key: evaluate(item, values, namespace) for key, item in kept.items()}

@@ -74,6 +74,8 @@ def check_option(name: str, given: str) -> None:
         near = get_close_matches(name, OPTIONS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS)}"
         raise ValuesError(f"there is no value proxy.{name}; {hint}")
+    if not given:
+        return  # as if it were not said
     try:
         read(name, OPTIONS[name], given, f"proxy.{name}")
     except Refusal as refusal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from mesh.install.builder import Object, build, write
 from mesh.install.chart import MINIMUM_VERSION
 from mesh.install.keys import BY_NAME, HIGH_AVAILABILITY
+from mesh.install.leftovers import advise, find_leftovers
 from mesh.install.values import ValuesError, check, complete, read_file, read_setting
 from mesh.version import VERSION
 
@@ -61,7 +62,34 @@ def upgrade(given: Given) -> str:
     values = complete(take_stored(record), *changes)
     if values["singleNamespace"] != record.values.get("singleNamespace", False):
         raise Refused("singleNamespace cannot be changed by an upgrade; uninstall, and install again")
-    return put_out(build(values, given.namespace), given, ignore_cluster=False)
+    warn_of_pins(record, changes)
+    objects = build(values, given.namespace)
+    remains = in_cluster(given.kubeconfig, lambda cluster: cluster.remains(given.namespace, purge=False))
+    leftovers = tell_leftovers(remains.in_namespace() if values["singleNamespace"] else remains, objects, given)
+    return put_out(objects, given, ignore_cluster=False) + leftovers
+
+
+def warn_of_pins(record: Record, changes: list[dict[str, Any]]) -> None:
+    """An image that was chosen once is kept, while everything else is of this version."""
+    given = {name for change in changes for name in change}
+    pins = [name for name in ("image.tag", "image.digest") if record.values.get(name) and name not in given]
+    if not pins or record.version == VERSION:
+        return
+    kept = ", ".join(f"{name} stays {record.values[name]}" for name in pins)
+    follow = " ".join(f"--set {name}=" for name in pins)
+    warn(f"{kept}, as it was set, though Gossamer {record.version} becomes {VERSION}; {follow} lets the image follow")
+
+
+def tell_leftovers(remains: Remains, objects: list[Object], given: Given) -> str:
+    """On stderr the command that deletes them; the result are the lines of a dry run."""
+    from mesh.install.cluster import PLACES
+
+    if remains.unseen:
+        warn(f"you may not list {', '.join(remains.unseen)}: what of them is left over from before is not seen")
+    leftovers = find_leftovers(remains.objects, objects)
+    if leftovers:
+        warn(advise(leftovers, given.namespace, {place.kind: place.plural for place in PLACES}))
+    return list_objects(leftovers, ["left over"] * len(leftovers)) if given.dry_run else ""
 
 
 def uninstall(namespace: str, purge: bool, kubeconfig: str | None) -> str:
@@ -183,6 +211,10 @@ def put_out(objects: list[Object], given: Given, ignore_cluster: bool) -> str:
     states = ["apply"] * len(objects)
     if not ignore_cluster:
         states = in_cluster(given.kubeconfig, lambda cluster: compare(cluster, objects))
+    return list_objects(objects, states)
+
+
+def list_objects(objects: list[Object], states: list[str]) -> str:
     return "".join(f"{state:<10} {name_object(item)}\n" for state, item in zip(states, objects, strict=True))
 
 

@@ -349,7 +349,7 @@ def test_a_dial_without_end(make: MakeStage) -> None:
     client = stage.client()
     client.send(GET)
     stage.wait(3.2)
-    assert b"gossamer-error: overload" in client.take()
+    assert b"gossamer-error: connect-failed" in client.take()
 
 
 def test_the_route_s_timeout(make: MakeStage) -> None:

@@ -61,20 +61,21 @@ class Application:
         """A pod that calls them for so long."""
         options = (f"--warm-up={warm_up_s:g}", f"--duration={duration_s:g}")
         spec = {"restartPolicy": "Never", "containers": [self._web(rate, *options)]}
-        metadata = {**self._metadata(name), "labels": {"app": WEB, **self._labels()}}
+        metadata = self._metadata(name, WEB)
+        metadata["labels"] |= self._labels()
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
     def _service(self, name: str) -> Object:
         port = {"name": "grpc", "port": PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"}
         spec = {"selector": {"app": name}, "ports": [port]}
-        return {"apiVersion": "v1", "kind": "Service", "metadata": self._metadata(name), "spec": spec}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": self._metadata(name, name), "spec": spec}
 
     def _disruption_budget(self, name: str) -> Object:
         """A drain of nodes takes one pod of a service at a time."""
         return {
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
-            "metadata": self._metadata(name),
+            "metadata": self._metadata(name, name),
             "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}},
         }
 
@@ -84,7 +85,7 @@ class Application:
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": self._metadata(name),
+            "metadata": self._metadata(name, app),
             "spec": {"replicas": replicas, "selector": {"matchLabels": selected}, "template": template},
         }
 
@@ -110,8 +111,9 @@ class Application:
             "securityContext": _SECURITY,
         }
 
-    def _metadata(self, name: str) -> Object:
-        return {"name": name, "namespace": self.namespace}
+    def _metadata(self, name: str, app: str) -> Object:
+        """All but the namespace has the label `app`: `kubectl apply --selector app` is for who may not make one."""
+        return {"name": name, "namespace": self.namespace, "labels": {"app": app}}
 
     def _labels(self) -> dict[str, str]:
         return {INJECT: ENABLED} if self.is_meshed else {}

@@ -57,6 +57,7 @@ async def run_mode(mode: str, application: Application, plan: Plan, screen: Scre
     await apply(application.servers())
     for name in SERVERS:
         await kubectl("rollout", "status", f"deployment/{name}", SCOPE, TIMEOUT)
+        screen.note(f"  {name} runs")
     pods = [(name, await list_pods(name, application.is_meshed)) for name in SERVICES]
     screen.begin(TITLES[mode])
     name = f"{WEB}-{mode}"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mesh.contract import DISABLED, INJECT, PROXY_UID
-from mesh.install.tree import NAMESPACE, Both, Choice, Equals, Exceeds, If, Is, Not, Text, Tree, Value, either, text
+from mesh.install.tree import NAMESPACE, Both, Choice, Equals, Exceeds, If, Is, Not, Tree, Value, either, text
 from mesh.version import VERSION
 
 PART_OF: Final = "app.kubernetes.io/part-of"
@@ -15,7 +15,12 @@ INSTANCE: Final = "app.kubernetes.io/instance"
 COMPONENT: Final = "app.kubernetes.io/component"
 PRODUCT: Final = "gossamer"
 RBAC: Final = "rbac.authorization.k8s.io"
-IMAGE: Final[Text] = text(Value("image.name"), ":", Value("image.tag", VERSION))
+EVERYWHERE: Final = "[::]"  # of both families: the cluster's may be either
+IMAGE: Final = Choice(
+    Is("image.digest"),
+    text(Value("image.name"), "@", Value("image.digest")),
+    text(Value("image.name"), ":", Value("image.tag", VERSION)),
+)
 _CLUSTER_WIDE: Final = Not(Is("singleNamespace"))
 
 

@@ -21,7 +21,7 @@ def arguments() -> Tree:
         "controlplane",
         "--source=kubernetes",
         f"--xds=0.0.0.0:{XDS_PORT}",
-        f"--admin=0.0.0.0:{CONTROL_ADMIN_PORT}",
+        f"--admin={common.EVERYWHERE}:{CONTROL_ADMIN_PORT}",
         text("--cluster-domain=", Value("clusterDomain")),
         If(Is("singleNamespace"), text("--namespace=", NAMESPACE)),
         # Only where there is another replica to go to.

@@ -42,9 +42,9 @@ OWN_RULES: Final[Tree] = [
 def arguments() -> Tree:
     return [
         "injector",
-        f"--listen=0.0.0.0:{WEBHOOK_PORT}",
-        f"--admin=0.0.0.0:{ADMIN_PORT}",
-        text("--image=", *common.IMAGE.parts),
+        f"--listen={common.EVERYWHERE}:{WEBHOOK_PORT}",
+        f"--admin={common.EVERYWHERE}:{ADMIN_PORT}",
+        text("--image=", common.IMAGE),
         text("--image-pull-policy=", Value("image.pullPolicy")),
         text("--cluster-domain=", Value("clusterDomain")),
         f"--config={FOLDER}/{SETTINGS}",

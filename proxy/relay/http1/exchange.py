@@ -549,7 +549,12 @@ class Exchange:
         else:
             cluster = self.decision.cluster
             assert cluster is not None
-            self.fail(self._reason(cluster) if self.endpoint is None else OVERLOAD, cluster.describe(), now)
+            failure = OVERLOAD
+            if self.endpoint is None:
+                failure = self._reason(cluster)
+            elif not self.endpoint.link.conns:
+                failure = CONNECT_FAILED
+            self.fail(failure, cluster.describe(), now)
 
     def _look_at_upload(self, now: float) -> None:
         down = self.down

@@ -44,6 +44,13 @@ def make_pod(name: str, image: str | None = f"{IMAGE}:{VERSION}") -> Object:
     return inject(pod, Place(is_asked=True), Settings(defaults={"proxy-image": image})).after
 
 
+def make_workload(kind: str, name: str, **labels: str) -> Object:
+    """One pod of a Service that is not there; the template has these labels, and not the object itself."""
+    template = {"metadata": {"labels": {"app": name, **labels}}, "spec": make_pod(name, image=None)["spec"]}
+    spec = {"selector": {"matchLabels": {"app": name}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
 def make_service(name: str, app: str = "voting", **metadata: Any) -> Object:
     spec = {"selector": {"app": app}, "ports": [{"name": "grpc", "port": 8080}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, **metadata}, "spec": spec}
@@ -158,3 +165,13 @@ def removed(stage: Stage, kind: str, name: str, namespace: str | None = None) ->
         for field in ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"):
             before["metadata"].pop(field, None)
         stage.client.create(before, namespace)
+
+
+@contextmanager
+def passing(stage: Stage, name: str) -> Iterator[str]:
+    """A namespace that ends afterwards, with all that is in it: from then on it is not looked at."""
+    namespace = stage.api.make_namespace(name)
+    try:
+        yield namespace
+    finally:
+        stage.client.delete("Namespace", namespace)

@@ -17,7 +17,19 @@ from tests.cluster.api_server import ApiServer
 from tests.cluster.binaries import require_programs
 from tests.cluster.client import wait_until
 from tests.e2e.check.shim import Shim
-from tests.e2e.check.stage import DAY_S, NAME, PARTS, WEBHOOK, Stage, find_wrong, make_pod, make_service, removed
+from tests.e2e.check.stage import (
+    DAY_S,
+    NAME,
+    PARTS,
+    WEBHOOK,
+    Stage,
+    find_wrong,
+    make_pod,
+    make_service,
+    make_workload,
+    passing,
+    removed,
+)
 from tests.e2e.install.tool import User
 
 NAMES = [check.name for checks in ALL.values() for check in checks]
@@ -124,6 +136,23 @@ def test_installed(stage: Stage) -> None:
         expect(stage, {"installed": "failed", **not_run(*after)}, "Gossamer is not installed in gossamer")
 
 
+def test_a_record_that_somebody_has_edited(stage: Stage) -> None:
+    after = NAMES[NAMES.index("installed") + 1 :]
+    stage.change_record(**{"values.controlPlane.replicas": '"x"'})
+    expect(
+        stage, {"installed": "failed", **not_run(*after)}, "controlPlane.replicas is 'x', and must be a whole number"
+    )
+    stage.change_record(**{"values.controlPlane.replicas": None})
+
+
+def test_an_installation_elsewhere(stage: Stage) -> None:
+    """As users of another mesh ask, who name the namespace of their workloads."""
+    after = NAMES[NAMES.index("installed") + 1 :]
+    lines = stage.check("--namespace", stage.shop)
+    assert find_wrong(lines) == {"installed": "failed", **not_run(*after)}
+    assert lines["installed"]["cure"].startswith(f"--namespace {stage.name}: there it is installed")
+
+
 def test_version(stage: Stage) -> None:
     """Pods and sidecars are then not of the version that the record says, either."""
     before = stage.client.get("ConfigMap", "gossamer-config", stage.name)["data"]["version"]
@@ -153,6 +182,23 @@ def test_a_deployment_that_is_gone(stage: Stage) -> None:
     for pod in stage.pods(PARTS[1]):
         stage.report(pod["metadata"]["name"], stage.name)
     wait_until(stage.is_available, "the Deployment to be mended")
+
+
+def test_an_injector_that_was_turned_off_and_is_still_there(stage: Stage) -> None:
+    stage.change_record(**{"values.injector.enabled": "false"})
+    expect(stage, {"injector": "failed"}, "goes on injecting: the webhook gossamer-injector, the Deployment gossamer-")
+    words = stage.check()["injector"]["cure"].split()
+    assert words[0] == "kubectl"
+    deleted = stage.admin.kubectl(*words[1:], "--dry-run=server")
+    assert all("deleted" in line for line in deleted.splitlines())
+    assert len(deleted.splitlines()) == len(words) - words.index("--ignore-not-found") - 1
+    stage.change_record(**{"values.injector.enabled": None})
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_services(stage: Stage, part: str) -> None:
+    with removed(stage, "Service", part, stage.name):
+        expect(stage, {"services": "failed"}, f"there is no Service {part} in {stage.name}")
 
 
 def test_wait_ends_when_it_is_mended(stage: Stage) -> None:
@@ -223,6 +269,76 @@ def test_pod_security(stage: Stage) -> None:
     stage.label(stage.shop, **{level: None})
 
 
+def test_admitted(stage: Stage) -> None:
+    """Their namespace does not ask; each template does."""
+    with passing(stage, "quota") as namespace:
+        hard = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "hard"},
+            "spec": {"hard": {"limits.cpu": "1"}},
+        }
+        stage.client.create(hard, namespace)
+        stage.client.create(make_workload("StatefulSet", "quiet"), namespace)
+        stage.client.create(make_workload("Deployment", "front", **{INJECT: "enabled"}), namespace)
+        stage.client.create(make_workload("StatefulSet", "store", **{INJECT: "enabled"}), namespace)
+
+        def find_cause() -> str:
+            return str(stage.check()["admitted"]["cause"])
+
+        wait_until(lambda: "store" in find_cause() and "front" in find_cause(), "the controllers to try")
+        expect(
+            stage,
+            {"admitted": "failed"},
+            f"StatefulSet {namespace}/store: Create Pod store-0 in StatefulSet store failed",
+        )
+        assert f"ReplicaSet {namespace}/front" not in find_cause()
+        assert "must specify limits.cpu" in find_cause().partition(f"Deployment {namespace}/front: ")[2]
+
+
+def test_pod_security_of_a_workload_that_asks_alone(stage: Stage) -> None:
+    level = "pod-security.kubernetes.io/enforce"
+    with passing(stage, "alone") as namespace:
+        stage.label(namespace, **{level: "baseline"})
+        stage.client.create(make_workload("DaemonSet", "quiet"), namespace)
+        assert find_wrong(stage.check()) == {}
+        stage.client.create(make_workload("Deployment", "asks", **{INJECT: "enabled"}), namespace)
+        wait_until(lambda: stage.check()["pod-security"]["verdict"] != "ok", "its ReplicaSet")
+        assert f"{namespace} enforces baseline" in stage.check()["pod-security"]["cause"]
+
+
+def test_pods_that_ask_in_a_namespace_that_does_not(stage: Stage) -> None:
+    """One with the sidecar is judged as any other; one that came while no injector answered is missed."""
+    with passing(stage, "mixed") as namespace:
+        for name, image in (("bare", None), ("old", "gossamer/mesh:0.0.1")):
+            pod = make_pod(name, image)
+            stage.client.create(pod, namespace)
+            stage.report(name, namespace)
+            stage.client.patch("Pod", name, {"metadata": {"labels": {INJECT: "enabled"}}}, namespace)
+        stage.client.create(make_pod("quiet", image=None), namespace)
+        stage.client.create(make_service("nobody", app="votign"), namespace)
+        broken = {"injected": "failed", "sidecar-version": "warning"}
+        expect(stage, broken, f"without a sidecar: {namespace}/bare")
+        assert "quiet" not in stage.check()["injected"]["cause"]
+
+
+def test_namespaces_that_ask_in_vain(stage: Stage) -> None:
+    with passing(stage, "wrong") as namespace:
+        stage.label(namespace, **{INJECT: "true"})
+        expect(
+            stage, {"injected": "failed"}, f"the namespace {namespace} has the label {INJECT}: true, which is neither"
+        )
+        stage.label(namespace, **{INJECT: None})
+        stage.admin.kubectl("annotate", "namespace", namespace, f"{INJECT}=enabled")
+        expect(stage, {"injected": "failed"}, f"the namespace {namespace} has {INJECT} as an annotation")
+        stage.label(namespace, **{INJECT: "enabled"})
+        assert find_wrong(stage.check()) == {}
+        stage.admin.kubectl("annotate", "namespace", namespace, "config.gossamer.mesh/opaque-ports=abc")
+        expect(
+            stage, {"injected": "failed"}, f"the namespace {namespace} gets no pods: annotation config.gossamer.mesh/"
+        )
+
+
 def test_injected(stage: Stage) -> None:
     """Not those that opted out."""
     opted_out = make_pod("other", image=None)
@@ -284,3 +400,27 @@ def test_a_user_of_one_namespace(stage: Stage) -> None:
     lines = stage.check(*own, user=rita)
     skipped = {name for name, line in lines.items() if line["verdict"] == "skipped"}
     assert skipped == {"injector", "availability", "webhook", *OF_WEBHOOK, "injected", *NODES}
+
+
+def test_a_user_of_one_namespace_of_a_mesh_for_all(stage: Stage) -> None:
+    """She sees no installation, and is not told that all is well; but what is hers she can check."""
+    namespace = stage.mesh_namespace(make_pod("voting"), make_pod("bare", image=None))
+    mona = User(stage.api, stage.api.write_user_kubeconfig("mona"))
+    stage.admin.kubectl(
+        "create", "rolebinding", "mona", f"--namespace={namespace}", "--clusterrole=admin", "--user=mona"
+    )
+    after = NAMES[NAMES.index("installed") + 1 :]
+    expect(stage, {"installed": "failed", **not_run(*after)}, "may not be seen: 403", user=mona)
+    only = ("--workloads", namespace)
+    wait_until(lambda: stage.check(*only, user=mona)["injected"]["verdict"] != "skipped", "her rights to be known")
+    expect(stage, {"injected": "failed"}, f"without a sidecar: {namespace}/bare", *only, user=mona)
+    stage.client.delete("Pod", "bare", namespace)
+    wait_until(lambda: stage.client.find("Pod", "bare", namespace) is None, "its end")
+    lines = stage.check(*only, user=mona)
+    assert find_wrong(lines) == {}
+    skipped = {name for name, line in lines.items() if line["verdict"] == "skipped"}
+    known = {"pod-security", "admitted", "injected", "sidecar-ready", "opaque-ports", "endpoints"}
+    assert known & skipped == set()
+    assert "installed" in skipped
+    assert "there is no namespace nowhere" in stage.admin.refused("check", "--workloads", "nowhere")
+    stage.label(namespace, **{INJECT: None})

@@ -14,7 +14,7 @@ from tests.cluster.client import ApiError
 from tests.e2e.inject.conftest import Run
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "inject"
-NAMESPACES = ("voting", "data", "monitoring", "strict")
+NAMESPACES = ("voting", "data", "monitoring", "queues", "strict")
 # Of a cluster: it names versions of objects that are not there.
 FROM_CLUSTER = "kubectl"
 RESTRICTED = {
@@ -101,6 +101,48 @@ def test_the_server_takes_a_patched_pod_as_it_is(
         for container in ours:
             kept = {name: theirs[container["name"]][name] for name in container}
             assert kept == container | {"volumeMounts": theirs[container["name"]]["volumeMounts"]}
+
+
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_the_applications_token_is_the_applications_alone(native: str, api_server: ApiServer, namespace: str) -> None:
+    """The API server's own plugin mounts it, wherever nothing is mounted yet."""
+    after = inject(make_pod("web", native_sidecar=native), Place(namespace, is_asked=True), Settings()).after
+    made = api_server.client.create(after, namespace)
+    containers = [*made["spec"]["initContainers"], *made["spec"]["containers"]]
+    volumes = {item["name"]: item for item in made["spec"]["volumes"]}
+    found = {
+        container["name"]: [*volumes[mount["name"]]]
+        for container in containers
+        for mount in container["volumeMounts"]
+        if mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+    }
+    assert found == {
+        "gossamer-init": ["name", "emptyDir"],
+        "gossamer-proxy": ["name", "emptyDir"],
+        "web": ["name", "projected"],
+    }
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"requests": {"cpu": "50m", "memory": "32Mi"}},
+        {"limits": {"cpu": "5m", "memory": "16Mi"}},
+        {"requests": {"cpu": "5m"}, "limits": {"memory": "16Mi"}},
+        {"requests": {"cpu": "5m"}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("options", [{}, {"native_sidecar": "false", "proxy_cpu_limit": "1"}], ids=str)
+def test_a_pod_with_resources_as_a_whole_is_admitted(
+    whole: dict[str, dict[str, str]], options: dict[str, str], api_server: ApiServer, namespace: str
+) -> None:
+    pod = make_pod("web", **options)
+    pod["spec"]["resources"] = whole
+    after = inject(pod, Place(namespace, is_asked=True), Settings()).after
+    resource = api_server.client.resource("v1/Pod")
+    made = api_server.client.request("POST", f"{resource.path(namespace)}?dryRun=All&fieldValidation=Strict", after)
+    assert all(said.items() <= made["spec"]["resources"][name].items() for name, said in whole.items())
 
 
 @pytest.mark.parametrize(

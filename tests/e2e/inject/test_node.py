@@ -131,6 +131,9 @@ def stage(node: Node) -> Iterator[Stage]:
     node.client.create(make_pod("alone", control_plane=f"{ADDRESS}:1"), namespace)
     node.client.create(make_pod("deaf", {"tcpSocket": {"port": DEAF}, "periodSeconds": 1}), namespace)
     node.client.create(make_job(), namespace)
+    astray = make_pod("astray")
+    astray["spec"]["hostNetwork"] = True
+    node.client.create(astray, namespace)
     yield Stage(node, namespace, strict)
     for name in (namespace, strict):
         node.client.delete("Namespace", name)
@@ -159,6 +162,27 @@ def test_a_pod_starts_without_the_control_plane(stage: Stage) -> None:
     address = stage.wait_ready("alone")
     stage.node.run(sys.executable, "-c", CALL, f"{address}:{PORT}")
     assert "gossamer_control_connected 0" in stage.ask("alone", "/metrics")[1]
+
+
+def test_the_nodes_own_network_is_left_alone(stage: Stage) -> None:
+    """Where hostNetwork comes after the injector, nothing would take the rules off the node again."""
+
+    def ended() -> list[int]:
+        found = stage.find("Pod", "astray")["status"].get("initContainerStatuses", [])
+        states = [state for status in found for state in (status["state"], status.get("lastState", {}))]
+        return [state["terminated"]["exitCode"] for state in states if "terminated" in state]
+
+    wait_until(ended, "its init container to end")
+    assert {*ended()} == {1}
+    assert "this is the node's own network" in stage.logs("astray", "gossamer-init")
+    assert "GOSSAMER" not in stage.node.run("iptables-save", "--table", "nat")
+
+
+def test_the_sidecar_has_no_token_for_the_api(stage: Stage) -> None:
+    stage.wait_ready("native")
+    program = "import os; print(os.listdir('/var/run/secrets/kubernetes.io/serviceaccount'))"
+    inside = ("--namespace", stage.namespace, "--container", "gossamer-proxy", "--", "python3", "-c", program)
+    assert stage.node.kubectl("exec", "native", *inside).strip() == "[]"
 
 
 def test_a_port_that_only_seems_open_is_not_ready(stage: Stage) -> None:

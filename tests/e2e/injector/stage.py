@@ -115,6 +115,22 @@ class Stage:
             self.label(name, "enabled")
         return name
 
+    def make_owner(self, namespace: str) -> Object:
+        """A reference to a ReplicaSet that makes no pods itself."""
+        labels = {"app": "owner"}
+        template = {"metadata": {"labels": labels}, "spec": make_pod()["spec"]}
+        made = self.client.create(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "ReplicaSet",
+                "metadata": {"name": "owner"},
+                "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
+            },
+            namespace,
+        )
+        uid = made["metadata"]["uid"]
+        return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "owner", "uid": uid, "controller": True}
+
     def label(self, namespace: str, text: str | None) -> None:
         self.client.patch("Namespace", namespace, {"metadata": {"labels": {INJECT: text}}})
 

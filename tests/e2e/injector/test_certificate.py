@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from injector.certificate.store import OURS
 from mesh.install.builder import write
 from tests.cluster.api_server import ApiServer
 from tests.cluster.client import Client, wait_until
-from tests.e2e.injector.process import Injector
+from tests.e2e.injector.process import PATIENCE_S, Injector
 from tests.e2e.injector.stage import KIND, NAME, Stage, has_sidecar, make_pod
 from tests.e2e.processes import HOST, eventually
+from tests.unit.injector.certificate.issuing import Issuer, make_data
 
 SHORT = ("--certificate-lifetime", "10s")  # a rotation every 8 seconds
 ROTATIONS = "injector_certificate_rotations_total"
@@ -142,16 +146,91 @@ def is_whole(stage: Stage, data: dict[str, str | None]) -> bool:
     return all(name in found and found[name] != text for name, text in data.items())
 
 
-def test_another_ones_secret_is_left_alone(stage: Stage) -> None:
+def write_secret(stage: Stage, data: dict[str, str], labels: dict[str, str] | None = None) -> None:
+    """As a user or cert-manager does."""
+    metadata = {"name": NAME, "namespace": stage.namespace, "labels": labels or {}}
+    kind = "kubernetes.io/tls" if "tls.crt" in data else "Opaque"
+    stage.client.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data})
+
+
+def test_a_secret_of_the_user_that_cannot_be_used_is_left_alone(stage: Stage) -> None:
     stage.configure()
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME}, "data": {"password": "c2VjcmV0"}}
-    stage.client.create(body, stage.namespace)
+    write_secret(stage, {"password": "c2VjcmV0"})
+    before = stage.secret()
     with stage.start(*SHORT) as injector:
-        injector.wait_log(f"the Secret {stage.namespace}/{NAME} cannot be used: it holds password, which is not ours")
+        injector.wait_log(f"the Secret {stage.namespace}/{NAME} cannot be used: tls.crt is missing")
         assert injector.get("/ready")[0] == 503
-        assert stage.secret()["data"] == body["data"]
+        assert stage.secret() == before
         stage.client.delete("Secret", NAME, stage.namespace)
         injector.wait_ready()
+        assert stage.secret()["metadata"]["labels"][OURS] == "webhook"
+
+
+def make_issuer(name: str) -> Issuer:
+    now = datetime.now(UTC)
+    return Issuer(name, times=(now - timedelta(hours=1), now + timedelta(days=1)))
+
+
+def issue(issuer: Issuer, host: str = HOST) -> dict[str, str]:
+    certificate, key = issuer.issue(host)
+    return make_data(tls_crt=certificate, tls_key=key, ca_crt=issuer.text)
+
+
+def test_a_secret_that_the_user_brings_is_served_and_never_written(stage: Stage) -> None:
+    """Renewed by its authority, then by another: an API server that hears late trusts it all the time."""
+    stage.configure()
+    namespace = stage.make_namespace()
+    first, second = map(make_issuer, ("first", "second"))
+    write_secret(stage, issue(first))
+    with stage.start(*SHORT) as injector, stage.start(*SHORT, port=0) as other:
+        replicas = [injector.wait_ready(), other.wait_ready()]
+        assert {bundle.strip() for bundle in stage.bundles()} == {first.text.strip()}
+        assert has_sidecar(stage.client.create(make_pod("one"), namespace))
+        with watching(stage, replicas) as faults:
+            for issuer in (first, second, second):
+                data = issue(issuer)
+                write_secret(stage, data)
+                for replica in replicas:
+                    eventually(partial(serves, replica, stage, data), "the new certificate", PATIENCE_S)
+                assert stage.secret()["data"] == data
+            trusted = [second.text.strip()] * 2
+            eventually(lambda: [text.strip() for text in stage.bundles()] == trusted, "the first to go", PATIENCE_S)
+            wrong = issue(second, "other.example")
+            write_secret(stage, wrong)
+            injector.wait_log(f"tls.crt is not for {NAME}.{stage.namespace}.svc; have it issued for that name")
+        assert faults == []
+        assert has_sidecar(stage.client.create(make_pod("two"), namespace))
+        assert injector.ready() == "ready"
+        assert stage.secret()["data"]["tls.crt"] == wrong["tls.crt"]
+
+
+def serves(replica: Injector, stage: Stage, data: dict[str, bytes]) -> bool:
+    try:
+        found = replica.handshake(stage.bundles()[0])
+    except ssl.SSLError:  # not yet
+        return False
+    return found.split() == base64.b64decode(data["tls.crt"]).decode().split()
+
+
+def test_what_is_brought_into_our_secret_takes_its_place(stage: Stage) -> None:
+    """cert-manager keeps the labels that it finds; what we had beside it does not matter. Without it, ours is back."""
+    stage.configure()
+    namespace = stage.make_namespace()
+    data = issue(make_issuer("theirs"))
+    del data["ca.crt"]  # ours stays in its place, and is of no use: what is trusted is their certificate itself
+    with stage.start(*SHORT) as injector:
+        injector.wait_ready()
+        with watching(stage, [injector]) as faults:
+            write_secret(stage, data, stage.secret()["metadata"]["labels"])
+            injector.wait_log(f"the Secret {stage.namespace}/{NAME} is yours: it is never written")
+            eventually(partial(serves, injector, stage, data), "their certificate", PATIENCE_S)
+        assert faults == []
+        eventually(lambda: stage.bundles()[0].count("BEGIN") == 1, "our authority to go", PATIENCE_S)
+        assert has_sidecar(stage.client.create(make_pod("one"), namespace))
+        stage.client.delete("Secret", NAME, stage.namespace)
+        wait_until(lambda: stage.client.find("Secret", NAME, stage.namespace), "a Secret of ours")
+        assert stage.secret()["data"]["tls.crt"] != data["tls.crt"]
+        eventually(partial(serves, injector, stage, stage.secret()["data"]), "our certificate", PATIENCE_S)
 
 
 def test_each_missing_right_is_one_sentence(stage: Stage) -> None:

@@ -45,7 +45,7 @@ def test_while_it_is_away_the_policy_decides_and_nobody_else_is_blocked(api_serv
 def test_it_ends_without_losing_a_pod_or_an_event(stage: Stage) -> None:
     stage.configure()
     namespace = stage.make_namespace()
-    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "gone", "uid": "u-1", "controller": True}
+    owner = stage.make_owner(namespace)
     with stage.start("--drain-delay", "2s") as injector:
         injector.wait_ready()
         stage.client.create(make_pod("before", ownerReferences=[owner]), namespace)
@@ -59,7 +59,7 @@ def test_it_ends_without_losing_a_pod_or_an_event(stage: Stage) -> None:
         assert injector.wait() == 0
         assert "stopped" in injector.stderr
     (event,) = stage.events(namespace)
-    assert (event["count"], event["involvedObject"]["name"]) == (21, "gone")
+    assert (event["count"], event["involvedObject"]["name"]) == (21, "owner")
 
 
 def test_without_the_api_server_it_stays_and_goes_on_after(stage: Stage) -> None:

@@ -145,7 +145,7 @@ GARBAGE = (
     (b"[" * 100_000, 400, "no JSON"),
     (b"{}", 400, "no AdmissionReview"),
     (b'{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1"}', 400, "admission.k8s.io/v1,"),
-    (b" " * (4 << 20), 413, "3 MiB"),
+    (b" " * (9 << 20), 413, "8 MiB"),
 )
 
 

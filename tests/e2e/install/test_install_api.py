@@ -138,6 +138,39 @@ def test_an_upgrade_keeps_the_values_and_takes_new_ones(api: ApiServer, admin: U
     assert admin.mesh("upgrade", *own, "--dry-run").count("unchanged  ") == len(planned)
 
 
+def test_what_an_upgrade_no_longer_has_is_said_and_its_command_deletes_it(
+    api: ApiServer, admin: User, place: str
+) -> None:
+    own, off = ("--namespace", place), ("--set", "injector.enabled=false")
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", *own, "--ha"))
+    labels = {"app.kubernetes.io/part-of": "gossamer", "app.kubernetes.io/instance": place}
+    metadata = {"name": "gossamer-injector", "namespace": place, "labels": labels}
+    api.client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})
+    assert admin.call("upgrade", *own).stderr == ""
+    planned = admin.mesh("upgrade", *own, *off, "--dry-run").splitlines()
+    left = [line for line in planned if line.startswith("left over  ")]
+    assert left[0] == "left over  MutatingWebhookConfiguration gossamer-injector"
+    assert len(left) == 11
+    assert all(line.endswith(("gossamer-injector", f"{place}/gossamer-injector")) for line in left)
+    done = admin.call("upgrade", *own, *off)
+    admin.kubectl("apply", "--filename=-", text=done.stdout)
+    command = done.stderr.partition(f"kubectl --namespace {place} ")[2].split()
+    assert command[:2] == ["delete", "mutatingwebhookconfigurations/gossamer-injector"]
+    admin.kubectl(f"--namespace={place}", *command)
+    assert not [found for found in contents(api.client, place) if found[2] == "gossamer-injector"]
+    again = admin.call("upgrade", *own)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_an_image_that_an_upgrade_keeps_is_said(api: ApiServer, admin: User, place: str) -> None:
+    own = ("--namespace", place)
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", *own, "--set", "image.tag=7"))
+    assert admin.call("upgrade", *own).stderr == ""
+    api.client.patch("ConfigMap", "gossamer-config", {"data": {"version": "0.0.1"}}, place)
+    assert "image.tag stays 7, as it was set, though Gossamer 0.0.1 becomes" in admin.call("upgrade", *own).stderr
+    assert admin.call("upgrade", *own, "--set", "image.tag=").stderr == ""
+
+
 def test_a_dry_run_says_what_would_be_created(admin: User, place: str) -> None:
     lines = admin.mesh("install", "--namespace", place, "--dry-run").splitlines()
     assert f"create     Namespace {place}" in lines

@@ -22,6 +22,14 @@ def test_the_manifests_in_docs_are_those_of_the_demo() -> None:
     )
 
 
+def test_every_line_of_mesh_check_is_green(voting: Voting, tour: Tour) -> None:
+    """Also that of the streams, right after the pods are there."""
+    lines = json.loads(tour.run("mesh check --wait 1m --output json"))["checks"]
+    assert {line["name"]: line["cause"] for line in lines if line["verdict"] != "ok"} == {
+        "availability": "it is installed with one replica of each part; mesh upgrade --ha makes it highly available"
+    }
+
+
 def test_what_the_guide_lets_a_user_see(steady: Voting, tour: Tour) -> None:
     seen = tour.run_section("Watch it")
     assert all(name in seen for name in steady.pods("emoji"))

@@ -17,11 +17,16 @@ def test_one_channel_reaches_all_pods_and_spares_the_slow_one(steady: Voting) ->
         assert len(pods) == PODS_PER_SERVICE
         assert all(has_sidecar(pod) for pod in pods.values())
         steady.wait_answers({*pods}, f"all pods of {app} to answer")
-    wait_until(lambda: len(steady.calls()) >= 4 * ENOUGH, "the visitors")
-    answers = steady.answers_since(ENOUGH)
     (slow,) = (name for name in steady.pods("voting") if name.startswith("voting-slow"))
-    others = [answers[name] for name in steady.pods("voting") if name != slow]
-    assert 2 * answers[slow] < min(others), answers
+    others = steady.pods("voting").keys() - {slow}
+
+    def is_spared() -> bool:
+        """By far less than its share of ten seconds' calls: on a machine that is busy for a moment, all are slow."""
+        calls = len(steady.calls())
+        answers = steady.answers_since(calls - 4 * ENOUGH)
+        return calls >= 4 * ENOUGH and 2 * answers[slow] < min(answers[name] for name in others)
+
+    wait_until(is_spared, "the slow pod to be spared", every_s=1.0)
 
 
 def test_more_and_fewer_replicas(steady: Voting) -> None:

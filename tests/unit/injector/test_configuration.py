@@ -60,13 +60,68 @@ def test_a_change_is_taken_up_and_a_mistake_is_not(tmp_path: Path, capsys: pytes
     assert configuration.settings.defaults == {"proxy-image": "file:2"}
 
 
-def test_at_the_start_a_mistake_is_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "defaults", "words"),
+    [
+        (
+            "defaults: {proxy-cpu-request: abc, drain-delay: 7s}",
+            {"drain-delay": "7s"},
+            ["proxy-cpu-request: 'abc' is not"],
+        ),
+        (
+            "{defaults: {bogus: 1, proxy-workers: 2}, never: x}",
+            {"proxy-workers": "2"},
+            ["'bogus' is unknown", "never: "],
+        ),
+        ("{colour: blue, defaults: [a]}", {}, ["'colour' is unknown", "defaults: give an object"]),
+        ("{colour: blue, defaults: null}", {}, ["'colour' is unknown"]),
+        ("defaults: [", {}, ["it is no YAML, line 1"]),
+        ("- a list", {}, ["give an object of settings"]),
+        (" " * (2 << 20), {}, ["it has more than 1 MiB"]),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else str(value),
+)
+def test_at_the_start_what_cannot_be_used_is_left_out(
+    text: str, defaults: dict[str, str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    configuration = make(path)
+    configuration.open()
+    for _ in range(3):
+        configuration.look()
+    said = capsys.readouterr().err
+    assert (said.count("\n"), said.count("; that is left out")) == (1, 1)
+    assert all(found in said for found in words)
+    assert configuration.settings.defaults == {"proxy-image": "flag:1", **defaults}
+    assert configuration.settings.control_plane == "plane.mesh.svc:4150"
+    path.write_text("defaults: {drain-delay: 8s}")
+    configuration.look()
+    assert "the settings are in force again" in capsys.readouterr().err
+    assert configuration.settings.defaults == {"proxy-image": "flag:1", "drain-delay": "8s"}
+
+
+def test_what_is_left_out_at_the_start_is_the_same_whatever_comes_next(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("defaults: {bogus: 1, drain-delay: 7s}")
+    configuration = make(path)
+    configuration.open()
+    path.write_text("")
+    configuration.look()
+    assert configuration.settings.defaults == {"proxy-image": "flag:1"}
+    assert configuration.problem.text == ""
+    path.write_text("defaults: {bogus: 1, drain-delay: 7s}")
+    configuration.look()
+    assert configuration.settings.defaults == {"proxy-image": "flag:1"}
+    assert configuration.problem.text.endswith("the settings before stay in force")
+
+
+def test_at_the_start_a_file_that_is_missing_or_a_wrong_flag_is_the_end(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         make(tmp_path / "none").open()
-    path = tmp_path / "settings.yaml"
-    path.write_bytes(b" " * (2 << 20))
-    with pytest.raises(SettingsError, match="more than 1 MiB"):
-        make(path).open()
+    flags = {"defaults": {"proxy-image-pull-policy": "never"}}
+    with pytest.raises(SettingsError, match="proxy-image-pull-policy: 'never' is not Always"):
+        Configuration(flags, None, "mesh").open()
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,14 @@ ANYWHERE = ("--admin", "127.0.0.1:0", "--listen", "127.0.0.1:0")
             2,
             "cannot use the kubeconfig none: no such file or directory; check it with kubectl",
         ),
-        (("--config", "garbage"), 2, "--config garbage: give an object of settings"),
+        (("--config", "none"), 2, "--config none cannot be read: No such file or directory"),
+        (("--image-pull-policy", "never"), 2, "proxy-image-pull-policy: 'never' is not Always, IfNotPresent or Never"),
         (("--tls-cert", "garbage", "--tls-key", "garbage"), 2, "there is no certificate where one should be"),
         (("--tls-cert", "none", "--tls-key", "none"), 2, "none cannot be read"),
         (("--listen", "192.0.2.1:1"), 1, "--listen 192.0.2.1:1 cannot be listened on: Cannot assign requested address"),
         (("--namespace", "Mesh"), 2, "no name of a namespace"),
+        (("--client-ca", "garbage"), 2, "--client-ca garbage has no certificates; give a PEM file of authorities"),
+        (("--client-ca", "none"), 2, "--client-ca none cannot be read: No such file or directory"),
     ],
 )
 def test_what_cannot_start_says_why(

@@ -7,7 +7,7 @@ import logging
 import grpc
 import pytest
 
-from mesh.log import _LINES_MAX, _Handler, is_of_use, log, log_bug
+from mesh.log import LINES_MAX, Quota, _Handler, is_of_use, log, log_bug
 
 
 def test_nothing_in_a_message_ends_the_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,13 +33,31 @@ def record(name: str, exc_info: BaseException | None = None) -> logging.LogRecor
 
 def test_libraries_write_a_bounded_number_of_lines_and_sources_any(capsys: pytest.CaptureFixture[str]) -> None:
     handler = _Handler("controlplane")
-    for _ in range(2 * _LINES_MAX):
+    for _ in range(2 * LINES_MAX):
         handler.emit(record("grpc"))
-    for _ in range(2 * _LINES_MAX):
+    for _ in range(2 * LINES_MAX):
         handler.emit(record("controlplane.sources.files"))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 * _LINES_MAX
+    assert len(lines) == 3 * LINES_MAX
     assert all(line.endswith(r"said this\n") for line in lines)
+
+
+def test_nobody_ends_a_kind_of_line_for_good(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("mesh.log.time.monotonic", lambda: now)
+    quota = Quota(3)
+    assert [quota.admit() for _ in range(10)] == [True] * 3 + [False] * 7
+    now += 59.0
+    assert not quota.admit()
+    assert capsys.readouterr().err == ""
+    now += 1.0
+    assert quota.admit()
+    assert capsys.readouterr().err.endswith("Z 8 lines like the next one were left out\n")
+    now += 60.0
+    assert quota.admit()
+    assert capsys.readouterr().err == ""
 
 
 def test_that_a_client_went_away_is_not_said() -> None:

@@ -49,3 +49,14 @@ def test_every_bundle_must_hold_all() -> None:
     assert not make(encode(ONE + TWO), encode(TWO)).holds([ONE, TWO])
     assert not make(encode(ONE), None).holds([ONE])
     assert not make().holds([ONE])
+
+
+def test_a_text_may_hold_several_authorities() -> None:
+    configuration = make(encode(ONE + TWO))
+    assert configuration.holds([TWO + ONE])
+    assert configuration.make_patch([TWO + ONE]) == []
+
+
+def test_the_authorities_of_all_bundles_are_told_without_what_is_none() -> None:
+    configuration = make(encode(ONE + TWO), None, encode(THREE + "rest"), encode("-----BEGIN CERTIFICATE-----"), "%%%")
+    assert configuration.authorities() == {text.strip() for text in (ONE, TWO, THREE)}

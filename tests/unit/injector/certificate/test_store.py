@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from injector.certificate.pair import make_pair
-from injector.certificate.store import OURS, Foreign, Store, read_store
+from injector.certificate.store import OURS, Foreign, Store, is_brought, read_store
+from tests.unit.injector.certificate.issuing import Issuer, make_data
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAIRS = [make_pair(("a.b.svc",), NOW, 60) for _ in range(3)]
@@ -58,7 +59,27 @@ def test_pairs_that_are_mixed_up_are_garbage() -> None:
 
 
 def test_the_secret_of_another_is_not_touched() -> None:
-    with pytest.raises(Foreign, match="it holds password, which is not ours"):
-        read_store(make_secret({"password": "c2VjcmV0"}, is_ours=False))
+    for data in ({"password": "c2VjcmV0"}, None, {"tls.crt": "bm9uZQ==", "tls.key": "bm9uZQ=="}):
+        with pytest.raises(Foreign, match=r"tls\.crt .*; put a certificate and its key in, or delete it"):
+            read_store(make_secret(data, is_ours=False))
     assert read_store(make_secret({"password": "c2VjcmV0"}))[0] == Store()
-    assert read_store(make_secret(None, is_ours=False))[0] == Store()
+
+
+def test_a_secret_is_ours_by_its_label_and_by_its_issuer() -> None:
+    issuer = Issuer("theirs")
+    certificate, key = issuer.issue("a.b.svc")
+    ours, theirs = Store(PAIRS[0]).encode(), make_data(tls_crt=certificate, tls_key=key)
+    assert not is_brought(make_secret(ours))
+    assert is_brought(make_secret(ours, is_ours=False))
+    assert is_brought(make_secret({**ours, **theirs}))
+    assert not is_brought(make_secret({**theirs, "tls.crt": "bm9uZQ=="}))
+    found, problems = read_store(make_secret({**ours, **theirs}))
+    assert found.current is not None
+    assert (found.current.certificate, found.current.authority, problems) == (certificate, certificate, [])
+
+
+def test_the_bundle_has_the_authorities_of_the_user_one_by_one() -> None:
+    issuers = Issuer("one"), Issuer("two")
+    certificate, key = issuers[0].issue("a.b.svc")
+    data = make_data(ca_crt=issuers[1].text + issuers[0].text, tls_crt=certificate, tls_key=key)
+    assert read_store(make_secret(data, is_ours=False))[0].bundle() == {issuer.text for issuer in issuers}

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from injector.patch.ending import read_end, share_out
 from injector.patch.wishes import OPAQUE_PORTS, read_wishes
-from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
+from mesh.contract import ADMIN_PORT, INIT_CONTAINER, PROXY_CONTAINER
 from proxy import arguments
+from proxy.admin.probes import parse_probes
 from proxy.hooks import arguments as hooks
 from proxy.init import arguments as init
+from proxy.init.whereabouts import HOST_IP, POD_IP
 from proxy.life.settings import read_life
 from proxy.membership import read_membership
 from proxy.route import hints
@@ -23,6 +27,7 @@ POD = {
     "metadata.name": "web-1",
     "metadata.namespace": "shop",
     "status.podIP": "10.1.2.3",
+    "status.hostIP": "192.0.2.7",
     "spec.nodeName": "node-1",
     "metadata.labels['topology.kubernetes.io/zone']": "zone-1",
 }
@@ -35,7 +40,7 @@ spec:
     readinessProbe: {grpc: {port: 81, service: s}, timeoutSeconds: 3600}
     startupProbe: {tcpSocket: {port: 82}}
 """
-CHOICES: list[dict[str, str]] = [{}, {"native_sidecar": "false"}, {"interception": "none"}]
+CHOICES: list[dict[str, str]] = [{}, {"native_sidecar": "false"}, {"interception": "none"}, {"proxy_workers": "64"}]
 
 
 def environment_inside(container: Fields) -> dict[str, str]:
@@ -53,9 +58,11 @@ def test_the_sidecar_understands_its_command_line_and_environment(
     options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxy.membership.check_files", lambda *_: None)  # there is no /run/gossamer here
-    proxy = find(mesh(make_pod(PROBED, **options)), PROXY_CONTAINER)
+    outcome = mesh(make_pod(PROBED, **options))
+    proxy = find(outcome, PROXY_CONTAINER)
     assert proxy["command"][:2] == ["mesh", "proxy"]
     parsed = arguments.parse(proxy["command"][2:])
+    assert parsed.workers == int(options.get("proxy_workers", 1))
     assert parsed.intercept is (options.get("interception") != "none")
     inside = environment_inside(proxy)
     membership = read_membership(parsed, inside)
@@ -67,8 +74,42 @@ def test_the_sidecar_understands_its_command_line_and_environment(
     probes = {f"/app-health/web/{kind}" for kind in ("liveness", "readiness", "startup")}
     assert {*life.probes} == (probes if parsed.intercept else set())
     if parsed.intercept:
+        told = environment_inside(find(outcome, INIT_CONTAINER))
+        assert (told[POD_IP], told[HOST_IP]) == ("10.1.2.3", "192.0.2.7")
+        rules = init.read_settings(init.parse(find(outcome, INIT_CONTAINER)["command"][3:]))
+        assert [*range(rules.admin_ports.first, rules.admin_ports.last + 1)] == [
+            port["containerPort"] for port in proxy["ports"] if port["containerPort"] >= ADMIN_PORT
+        ]
         target: Any = life.probes["/app-health/web/liveness"].target
         assert (target.port, target.path, target.tls) == (8080, "/$HOME", True)
+
+
+ODD = st.none() | st.integers(-1, 70_000) | st.text(max_size=3) | st.sampled_from(["HTTP", "https", "/\t", "²", [], {}])
+TARGETS = st.fixed_dictionaries(
+    {"port": st.integers(1, 65_535) | ODD},
+    optional={
+        "path": ODD,
+        "scheme": ODD,
+        "service": ODD,
+        "httpHeaders": ODD | st.lists(ODD | st.fixed_dictionaries({"name": ODD, "value": ODD}), max_size=2),
+    },
+)
+PROBES = st.builds(
+    lambda handler, target, rest: {handler: target, **rest},
+    st.sampled_from(["httpGet", "tcpSocket", "grpc"]),
+    TARGETS,
+    st.fixed_dictionaries({}, optional={"timeoutSeconds": ODD}),
+)
+
+
+@given(st.text(max_size=3), st.lists(PROBES, min_size=1, max_size=3))
+def test_whatever_a_pod_says_of_probes_the_sidecar_starts(name: str, probes: list[Fields]) -> None:
+    """Much of this the API server refuses; but it asks us first, and not all that it takes is HTTP."""
+    pod = make_pod()
+    kinds = [f"{kind}Probe" for kind in ("liveness", "readiness", "startup")]
+    pod["spec"]["containers"] = [{"name": name, "image": "a", **dict(zip(kinds, probes, strict=False))}]
+    told = environment_inside(find(mesh(pod), PROXY_CONTAINER)).get("GOSSAMER_PROBES")
+    assert told is None or parse_probes(told)
 
 
 @pytest.mark.parametrize(

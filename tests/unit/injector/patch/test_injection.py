@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from injector.patch import Settings, Verdict
+from injector.patch import Place, Settings, Verdict, uninject
 from injector.patch.ending import read_end, share_out
 from injector.patch.settings import name_control_plane
 from injector.patch.wishes import read_wishes
 from mesh.contract import INIT_CONTAINER, PROXY_CONTAINER
+from mesh.ports import OPAQUE_PORTS
 from tests.unit.injector.patch.pods import environment, find, make_pod, mesh, names
 
 SETUP = "spec: {initContainers: [{name: setup}], volumes: [{name: data, emptyDir: {}}]}"
@@ -17,7 +18,7 @@ def test_a_native_sidecar_serves_before_anything_else_starts() -> None:
     assert outcome.verdict is Verdict.INJECTED
     assert names(outcome, "initContainers") == [INIT_CONTAINER, PROXY_CONTAINER, "setup"]
     assert names(outcome, "containers") == ["web"]
-    assert names(outcome, "volumes") == ["data", "gossamer-run", "gossamer-identity"]
+    assert names(outcome, "volumes") == ["data", "gossamer-run", "gossamer-identity", "gossamer-nothing"]
     proxy = find(outcome, PROXY_CONTAINER)
     assert proxy["restartPolicy"] == "Always"
     assert proxy["lifecycle"] == {
@@ -76,6 +77,41 @@ def test_only_the_init_container_is_root_and_it_may_only_write_rules() -> None:
         "runAsNonRoot": True,
         "capabilities": {"drop": ["ALL"]},
     }
+
+
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_neither_container_has_the_applications_token_for_the_api(native: str) -> None:
+    outcome = mesh(make_pod(native_sidecar=native))
+    volumes = {item["name"]: item for item in outcome.after["spec"]["volumes"]}
+    for name in (INIT_CONTAINER, PROXY_CONTAINER):
+        (mount,) = (
+            mount
+            for mount in find(outcome, name)["volumeMounts"]
+            if mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+        )
+        assert mount["readOnly"] is True
+        assert volumes[mount["name"]]["emptyDir"] == {"medium": "Memory", "sizeLimit": "4Ki"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "requests", "limits"),
+    [
+        ({}, {"cpu": "10m", "memory": "40Mi"}, {"cpu": "1"}),
+        ({"requests": {"memory": "1Gi"}}, {"cpu": "10m"}, {"cpu": "1"}),
+        ({"limits": {"cpu": "1"}}, {"memory": "40Mi"}, {}),
+        ({"limits": {"cpu": "1"}, "requests": {"memory": "1Gi"}}, {}, {}),
+    ],
+)
+def test_of_what_the_pod_has_as_a_whole_ours_have_none_of_their_own(
+    whole: dict[str, dict[str, str]], requests: dict[str, str], limits: dict[str, str]
+) -> None:
+    pod = make_pod(proxy_cpu_limit="1")
+    pod["spec"]["resources"] = whole
+    outcome = mesh(pod)
+    for name in (INIT_CONTAINER, PROXY_CONTAINER):
+        resources = find(outcome, name)["resources"]
+        assert (resources.get("requests", {}), resources.get("limits", {})) == (requests, limits)
+    assert outcome.after["spec"]["resources"] == whole
 
 
 def test_options_reach_the_command_lines() -> None:
@@ -225,3 +261,37 @@ def test_a_sidecar_that_somebody_wrote_by_hand_is_left_alone() -> None:
       containers: [{name: web, readinessProbe: {tcpSocket: {port: 80}}}]
     """
     assert mesh(make_pod(text)).reason == "already"
+
+
+def test_each_worker_has_an_admin_port_that_the_rules_leave_alone() -> None:
+    outcome = mesh(make_pod(proxy_workers="3"))
+    rules, proxy = find(outcome, INIT_CONTAINER), find(outcome, PROXY_CONTAINER)
+    assert rules["command"][3:] == ["--workers", "3"]
+    assert proxy["command"][-2:] == ["--workers", "3"]
+    assert [port["containerPort"] for port in proxy["ports"]] == [4143, 4191, 4192, 4193]
+    taken = make_pod("spec: {containers: [{name: web, ports: [{containerPort: 4193}]}]}", proxy_workers="3")
+    assert mesh(taken).reason == "same-port"
+
+
+def test_what_is_opaque_by_the_namespace_or_the_installation_is_told_of_the_pod() -> None:
+    place = Place("shop", annotations={OPAQUE_PORTS: "5672, 61613"}, is_asked=True)
+    for outcome in (
+        mesh(make_pod(), place),
+        mesh(make_pod(), settings=Settings(defaults={"opaque-ports": "5672,61613"})),
+    ):
+        assert outcome.after["metadata"]["annotations"][OPAQUE_PORTS] == "5672,61613"
+        assert uninject(outcome.after).after == outcome.before
+    none = mesh(make_pod(), Place("shop", annotations={OPAQUE_PORTS: ""}, is_asked=True))
+    assert none.after["metadata"]["annotations"][OPAQUE_PORTS] == ""
+    assert uninject(none.after).after == none.before
+
+
+@pytest.mark.parametrize("own", ["", "25", "5672"])
+def test_a_pods_own_word_of_opaque_ports_stays(own: str) -> None:
+    place = Place("shop", annotations={OPAQUE_PORTS: "5672"}, is_asked=True)
+    outcome = mesh(make_pod(opaque_ports=own), place)
+    assert outcome.after["metadata"]["annotations"][OPAQUE_PORTS] == own
+    assert uninject(outcome.after).after == outcome.before
+    later = mesh(make_pod(), place).after
+    later["metadata"]["annotations"][OPAQUE_PORTS] = "26"
+    assert uninject(later).after["metadata"]["annotations"] == {OPAQUE_PORTS: "26"}

@@ -9,12 +9,26 @@ from tests.unit.injector.patch.pods import ASKED, make_pod, mesh
 ENABLED, DISABLED = {INJECT: "enabled"}, {INJECT: "disabled"}
 
 
+def windows(*terms: str) -> str:
+    """A pod for nodes of which one of these lists of expressions holds."""
+    text = ", ".join(f"{{matchExpressions: {term}}}" for term in terms)
+    return (
+        "spec: {affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+        f"{{nodeSelectorTerms: [{text}]}}}}}}}}"
+    )
+
+
 @pytest.mark.parametrize(
     ("pod", "word", "part"),
     [
         ("spec: {hostNetwork: true}", "host-network", "those of the node"),
         ("spec: {os: {name: windows}}", "windows", "Windows nodes"),
         ("spec: {nodeSelector: {kubernetes.io/os: windows}}", "windows", "Windows nodes"),
+        (windows("[{key: kubernetes.io/os, operator: In, values: [windows]}]"), "windows", "Windows nodes"),
+        ("metadata: {annotations: {kubernetes.io/config.mirror: abc}}", "mirror", "a static pod"),
+        ("spec: {initContainers: [{name: gossamer-init}]}", "same-name", "a container gossamer-init of its own"),
+        ("spec: {volumes: [{name: gossamer-run, emptyDir: {}}]}", "same-name", "a volume gossamer-run of its own"),
+        ("spec: {volumes: [{name: gossamer-identity}]}", "same-name", "a volume gossamer-identity of its own"),
         ("spec: {containers: [{name: web}, {name: istio-proxy}]}", "other-mesh", "Istio's container istio-proxy"),
         ("spec: {initContainers: [{name: linkerd-init}]}", "other-mesh", "Linkerd's container linkerd-init"),
         ("spec: {initContainers: [{name: gossamer-proxy}]}", "already", "has the sidecar already"),
@@ -52,6 +66,10 @@ def test_some_namespaces_are_never_meshed(namespace: str) -> None:
         "spec: {containers: [{name: web, ports: [{containerPort: 4143, protocol: UDP}]}]}",
         "spec: {nodeSelector: {kubernetes.io/os: linux}, os: {name: linux}}",
         "spec: {hostNetwork: false}",
+        windows("[{key: kubernetes.io/os, operator: In, values: [windows, linux]}]"),
+        windows("[{key: kubernetes.io/os, operator: NotIn, values: [windows]}]"),
+        windows("[{key: kubernetes.io/os, operator: In, values: [windows]}]", "[{key: zone, operator: Exists}]"),
+        windows(),
     ],
 )
 def test_what_only_looks_like_a_reason(pod: str) -> None:
@@ -109,6 +127,12 @@ def test_the_nearest_opinion_counts(
         ("spec: {containers: web}", "spec.containers must be a list of objects"),
         ("spec: {initContainers: [web]}", "spec.initContainers must be a list of objects"),
         ("spec: {terminationGracePeriodSeconds: soon}", "spec.terminationGracePeriodSeconds must be a number"),
+        (
+            "spec: {hostNetwork: true, initContainers: [{name: gossamer-init}]}",
+            "hostNetwork together with our containers",
+        ),
+        ("spec: {hostNetwork: true, containers: [{name: gossamer-proxy}]}", "hostNetwork together with our containers"),
+        ("spec: {affinity: {nodeAffinity: []}}", "affinity.nodeAffinity must be an object"),
         ("spec: {containers: [{name: web, readinessProbe: 8080}]}", "container.readinessProbe must be an object"),
     ],
 )

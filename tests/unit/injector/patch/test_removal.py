@@ -101,6 +101,11 @@ def test_a_sidecar_written_by_hand_goes_too() -> None:
     assert uninject(pod).after == make_pod()
 
 
+def test_what_only_has_names_like_ours_stays() -> None:
+    pod = make_pod("spec: {initContainers: [{name: gossamer-init}], volumes: [{name: gossamer-run, emptyDir: {}}]}")
+    assert uninject(pod).after is pod
+
+
 def test_who_opted_out_stays_so() -> None:
     outcome = uninject(make_pod("metadata: {labels: {gossamer.mesh/inject: disabled}}"))
     assert (outcome.verdict, outcome.reason) == (Verdict.SKIPPED, "absent")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from injector.patch import Settings, Verdict
+from injector.patch import Outcome, Settings, Verdict
 from injector.webhook.judgement import (
     About,
     Happening,
@@ -103,7 +103,15 @@ def test_the_kind_of_the_owner_counts_for_warnings() -> None:
             About("shop", "apps/v1", "ReplicaSet", "web-7d", "u-9"),
         ),
         ({"ownerReferences": [{**OWNER, "controller": False}], "name": "p"}, About("shop", "v1", "Pod", "p")),
-        ({"ownerReferences": [{**OWNER, "uid": 7}], "name": "p"}, About("shop", "v1", "Pod", "p")),
+        ({"ownerReferences": [{**OWNER, "uid": 7}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "name": "../../../../version"}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "name": "n" * 254}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "name": "a..b"}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "kind": "K" * 64}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "kind": "Call me: 1"}], "name": "p"}, None),
+        ({"ownerReferences": [{**OWNER, "apiVersion": "see http://evil"}], "name": "p"}, None),
+        ({"name": "web.two-3"}, About("shop", "v1", "Pod", "web.two-3")),
+        ({"name": "../version"}, None),
         ({"ownerReferences": "mine", "name": "p"}, About("shop", "v1", "Pod", "p")),
         ({"generateName": "p-"}, None),
         ({"name": 7}, None),
@@ -115,3 +123,38 @@ def test_who_an_event_is_about(metadata: dict[str, Any], expected: About | None)
 
 def test_a_pod_without_metadata_is_nobodys() -> None:
     assert find_owner(make_review(None), {"metadata": None}) is None
+
+
+def test_where_nobody_asked_nothing_is_told() -> None:
+    pod = make_pod(name="web")
+    review = make_review(pod)
+    outcome = judge(review, pod, Namespace(), SETTINGS)
+    assert outcome.reason == "not-asked"
+    assert make_note(review, outcome) is None
+
+
+def test_of_a_namespace_that_is_never_meshed_nothing_is_looked_at_and_told() -> None:
+    pod = make_pod(name="web", annotations={INJECT: "URGENT: call us"})
+    review = Review("u-1", "kube-system", False, pod)
+    outcome = judge(review, pod, MESHED, SETTINGS)
+    assert (outcome.verdict, outcome.reason) == (Verdict.SKIPPED, "namespace")
+    assert make_note(review, outcome) is None
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(Verdict.REFUSED, make_pod(name="web"), {}, "refused", "a" * 1_000_000),
+        Outcome(Verdict.SKIPPED, make_pod(name="web"), {}, "same-port", "a" * 1_000_000),
+        Outcome(Verdict.INJECTED, make_pod(name="web"), {}, warnings=("a" * 1_000_000,) * 8),
+    ],
+)
+def test_what_is_told_is_short(outcome: Outcome) -> None:
+    note = make_note(make_review(outcome.before), outcome)
+    assert note is not None
+    assert "a" * 200 in note.message
+    assert "a" * 301 not in note.message
+    assert len(note.message) <= 1000
+    failure = make_failure_note(make_review(make_pod(name="web")), "a" * 1_000_000)
+    assert failure is not None
+    assert len(failure.message) <= 1000

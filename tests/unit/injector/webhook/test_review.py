@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
-from injector.webhook.review import Answer, Malformed, Review, decode, encode
+from injector.webhook.review import VALUES_MAX, Answer, Malformed, Review, decode, encode, weigh
 
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "app"}]}}
 
@@ -38,6 +39,7 @@ def test_a_review_of_a_pod() -> None:
         {"subResource": "ephemeralcontainers"},
         {"kind": {"group": "apps", "version": "v1", "kind": "Deployment"}},
         {"kind": None},
+        {"kind": {"group": "", "version": "v1", "kind": "Node"}, "namespace": ""},
     ],
 )
 def test_of_anything_else_nothing_is_said(changes: dict[str, Any]) -> None:
@@ -58,6 +60,11 @@ def test_of_anything_else_nothing_is_said(changes: dict[str, Any]) -> None:
         (make_review(uid=7), "no valid uid"),
         (make_review(uid="u" * 200), "no valid uid"),
         (make_review(namespace=["shop"]), "no valid namespace"),
+        (make_review(namespace=""), "no valid namespace"),
+        (make_review(namespace="../../version?"), "no valid namespace"),
+        (make_review(namespace="Shop"), "no valid namespace"),
+        (make_review(namespace="shop\n"), "no valid namespace"),
+        (make_review(namespace="s" * 64), "no valid namespace"),
         (make_review(object=None), "no object"),
         (make_review(object="pod"), "no object"),
     ],
@@ -65,6 +72,29 @@ def test_of_anything_else_nothing_is_said(changes: dict[str, Any]) -> None:
 def test_what_is_no_review_is_refused_with_a_sentence(body: bytes, words: str) -> None:
     with pytest.raises(Malformed, match=words):
         decode(body)
+
+
+@pytest.mark.parametrize(
+    "filling",
+    ["{},", "[],", '{"":0},', '{"ab":0.5},', "[[0]],", '"ab",', "1.5,", '"\\ud83d\\ude00%s",' % ("a" * 10_000)],
+)
+def test_what_decoding_takes_is_foreseen(filling: str) -> None:
+    size = min(1 << 20, (VALUES_MAX - 2) * len(filling) // sum(map(filling.count, "{[,")))
+    body = ("[" + filling * (size // len(filling)) + "0]").encode()
+    tracemalloc.start()
+    try:
+        value = json.loads(body)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert value
+    assert held <= weigh(body)
+
+
+def test_what_has_too_many_values_is_not_decoded() -> None:
+    weigh(b"[" + b"0," * (VALUES_MAX - 1) + b"0]")
+    with pytest.raises(Malformed, match="more than 150000 values"):
+        weigh(b"[" + b"0," * VALUES_MAX + b"0]")
 
 
 def test_an_answer_with_a_patch() -> None:

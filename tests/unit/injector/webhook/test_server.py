@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,7 +38,7 @@ class Running:
         self.client, self.metrics, self.events = client, metrics, events
 
     async def post(self, body: bytes) -> tuple[int, str]:
-        async with self.client.post(PATH, data=body, headers={"Content-Type": "application/json"}) as answer:
+        async with self.client.post(PATH, data=BytesIO(body), headers={"Content-Type": "application/json"}) as answer:
             return answer.status, await answer.text()
 
     def count(self, name: str, **labels: str) -> float:
@@ -96,6 +98,54 @@ async def test_what_is_no_pod_is_allowed_without_asking_anybody(tmp_path: Path) 
     async with run(tmp_path) as running:
         status, text = await running.post(make_review(kind={"group": "", "kind": "Service"}))
         assert (status, json.loads(text)["response"]) == (200, {"uid": "u-1", "allowed": True})
+
+
+async def test_a_namespace_that_is_never_meshed_needs_no_api_server(tmp_path: Path) -> None:
+    async with run(tmp_path) as running:
+        status, text = await running.post(make_review(namespace="kube-system"))
+        assert (status, json.loads(text)["response"]) == (200, {"uid": "u-1", "allowed": True})
+        assert running.count("injector_skipped", reason="namespace") == 1
+        assert running.events.ledger.take(0.0) == []
+
+
+async def test_a_body_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("injector.webhook.server.BODY_S", 0.0)
+    async with run(tmp_path) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.client.port)
+        writer.write(b"POST /mutate HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\n{")
+        assert b" 408 " in await reader.readline()
+        writer.close()
+
+
+async def test_a_body_that_breaks_off_is_no_bug(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with run(tmp_path) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.client.port)
+        writer.write(b"POST /mutate HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(10):
+            while not running.count("injector_failed", reason="malformed"):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+    assert not caplog.records
+
+
+async def test_a_review_above_what_it_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("injector.webhook.server.ROOM_BYTES", 1000)
+    async with run(tmp_path) as running:
+        assert await running.post(b" " * 2000) == (503, "too much is under review\n")
+
+
+async def test_a_review_of_a_pod_as_large_as_the_api_takes(tmp_path: Path) -> None:
+    """Go writes < as \\u003c."""
+    value = b'"env": [{"name": "A", "value": "' + b"\\u003c" * 620_000 + b'"}], "name": "app"'
+    body = make_review().replace(b'"name": "app"', value)
+    async with run(tmp_path) as running:
+        assert len(body) > 3 << 20
+        status, text = await running.post(body)
+        assert (status, json.loads(text)["response"]["patchType"]) == (200, "JSONPatch")
 
 
 async def test_other_methods_and_paths_are_not_served(tmp_path: Path) -> None:

@@ -51,6 +51,27 @@ def make_own_pod(component: str, node: str = "one", version: str = VERSION, **st
     return {"metadata": metadata, "spec": {"nodeName": node, "containers": [{"name": component}]}, "status": found}
 
 
+def make_own_service(component: str, **selector: str) -> Object:
+    wanted = selector or {"app.kubernetes.io/component": component}
+    return {"metadata": {"name": f"gossamer-{component}", "namespace": HOME}, "spec": {"selector": wanted}}
+
+
+def make_maker(kind: str = "ReplicaSet", spec: Object | None = None, **status: Any) -> Object:
+    """A workload without pods, in the namespace shop, whose template is that of `make_pod`."""
+    template = make_pod(meshed=False)
+    given = {"replicas": 1, "template": {"metadata": {}, "spec": template["spec"]}, **(spec or {})}
+    return {
+        "kind": kind,
+        "metadata": {"name": "voting", "namespace": "shop", "uid": kind},
+        "spec": given,
+        "status": status,
+    }
+
+
+def make_event(kind: str, message: str, when: str = "2025-12-31T23:45:00Z") -> Object:
+    return {"involvedObject": {"uid": kind}, "message": message, "lastTimestamp": when, "metadata": {}}
+
+
 def make_service(annotations: Object | None = None, **port: Any) -> Object:
     ports = [{"port": 8080, "name": "grpc", **port}]
     metadata = {"name": "voting", "namespace": "shop", "annotations": annotations or {}}
@@ -84,6 +105,7 @@ WELL = Facts(
     record=Record(VERSION, {}, ""),
     deployments=(make_part("controlplane"), make_part("injector")),
     own_pods=(make_own_pod("controlplane"), make_own_pod("injector")),
+    own_services=(make_own_service("controlplane"), make_own_service("injector")),
     budgets=(),
     webhook=make_webhook(PAIR.authority),
     secret=make_secret(PAIR),
@@ -97,8 +119,8 @@ def record(version: str = VERSION, release: str = "", **values: Any) -> Record:
     return Record(version, {name.replace("_", "."): value for name, value in values.items()}, release)
 
 
-def scope(*pods: Object, namespace: Object | None = None, services: tuple[Object, ...] = ()) -> Scope:
-    return Scope({"shop": namespace or make_namespace()}, pods, services)
+def scope(*pods: Object, namespace: Object | None = None, services: tuple[Object, ...] = (), **more: Any) -> Scope:
+    return Scope({"shop": namespace or make_namespace()}, pods, services, **more)
 
 
 def judge(**changes: Any) -> dict[str, Line]:

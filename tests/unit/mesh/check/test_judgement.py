@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from injector.certificate.pair import make_pair
-from mesh.check.facts import Asked, Unseen
-from mesh.check.line import Verdict
-from mesh.check.workloads import ANONYMOUS
+from mesh.check.facts import Asked, Malformed, Unseen
+from mesh.check.line import Finding, Verdict
+from mesh.contract import ANONYMOUS, INJECT
 from tests.unit.mesh.check.samples import (
     DAY_S,
     HOME,
@@ -17,8 +18,11 @@ from tests.unit.mesh.check.samples import (
     PAIR,
     READY,
     judge,
+    make_event,
+    make_maker,
     make_namespace,
     make_own_pod,
+    make_own_service,
     make_part,
     make_pod,
     make_secret,
@@ -33,6 +37,8 @@ INTERCEPTION = "config.gossamer.mesh/interception"
 OPAQUE = "config.gossamer.mesh/opaque-ports"
 OTHER = make_pair(["x"], NOW, DAY_S)
 EXPIRED = make_pair(["x"], NOW.replace(year=2025), DAY_S)
+NO_STREAMS: dict[str, Any] = {"pages": {"a": {"streams": []}}}
+OFF: dict[str, Any] = {"record": record(injector_enabled=False)}
 TWO = {"deployments": (make_part("controlplane", 2, 2), make_part("injector"))}
 
 
@@ -47,6 +53,56 @@ def down(**status: Any) -> dict[str, Any]:
     """The control plane's one pod in this state."""
     deployments = (make_part("controlplane", 0), make_part("injector"))
     return {"deployments": deployments, "own_pods": (make_own_pod("controlplane", **status),)}
+
+
+def running(age_s: float) -> dict[str, Any]:
+    return {"running": {"startedAt": (NOW - timedelta(seconds=age_s)).strftime("%Y-%m-%dT%H:%M:%SZ")}}
+
+
+def started(age_s: float) -> dict[str, Any]:
+    """The sidecar began so long ago."""
+    return failing({"state": running(age_s), "ready": True})
+
+
+def ask_not(namespace: Any) -> Any:
+    del namespace["metadata"]["labels"][INJECT]
+    return namespace
+
+
+def ask(pod: Any) -> Any:
+    pod["metadata"]["labels"] = {**pod["metadata"].get("labels", {}), INJECT: "enabled"}
+    return pod
+
+
+def asking() -> Any:
+    maker = make_maker()
+    ask(maker["spec"]["template"])
+    return maker
+
+
+def refused(message: str, spec: dict[str, Any] | None = None) -> Any:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+    return make_maker(spec=spec, replicas=0, conditions=[condition])
+
+
+def make_stray(label: str | None, annotation: str | None = None) -> Any:
+    found = ask_not(make_namespace(**({INJECT: annotation} if annotation else {})))
+    found["metadata"]["labels"] |= {INJECT: label} if label else {}
+    return found
+
+
+def asking_of(address: str) -> dict[str, Any]:
+    """The sidecar of the one pod looks for its control plane there."""
+    pod = make_pod()
+    command = pod["spec"]["initContainers"][-1]["command"]
+    command[command.index("--control-plane") + 1] = address
+    return {"scope": scope(pod)}
+
+
+def without_rules(pod: Any) -> Any:
+    """As mesh inject --manual --set interception=none has it: no annotation says so."""
+    pod["spec"]["initContainers"] = [item for item in pod["spec"]["initContainers"] if item["name"] != "gossamer-init"]
+    return pod
 
 
 def failing(sidecar: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +131,15 @@ def test_all_is_well() -> None:
         ("namespace", FAILED, "there is no namespace gossamer", {"namespace": None}),
         ("namespace", SKIPPED, "403", {"namespace": Unseen("403: no")}),
         ("installed", FAILED, "not installed in gossamer", {"record": None}),
+        (
+            "namespace",
+            FAILED,
+            "there is no namespace gossamer",
+            {"namespace": None, "elsewhere": "mesh-system"},
+        ),
+        ("installed", FAILED, "may not be seen: 403", {"record": Unseen("403: no")}),
+        ("installed", SKIPPED, "403", {"record": Unseen("403: no"), "asked": Asked(HOME, workloads="shop")}),
+        ("installed", FAILED, "is 'x'", {"record": Malformed("controlPlane.replicas is 'x'")}),
         ("version", WARNING, "Gossamer 99.0 is installed", {"record": record("99.0")}),
         ("control-plane", FAILED, "there is no Deployment", {"deployments": ()}),
         ("control-plane", FAILED, "scaled to 0", {"deployments": (make_part("controlplane", 0, 0),)}),
@@ -104,7 +169,17 @@ def test_all_is_well() -> None:
         ),
         ("control-plane", FAILED, "no pod has been made yet", {**down(), "own_pods": ()}),
         ("injector", SKIPPED, "single-namespace", {"record": record(singleNamespace=True)}),
-        ("injector", SKIPPED, "injector.enabled is false", {"record": record(injector_enabled=False)}),
+        ("injector", SKIPPED, "injector.enabled is false", {**OFF, "deployments": (), "webhook": None}),
+        ("injector", FAILED, "goes on injecting: the webhook gossamer-injector", {**OFF, "deployments": ()}),
+        ("injector", FAILED, "goes on injecting: the Deployment gossamer-injector", {**OFF, "webhook": None}),
+        ("services", FAILED, "no Service gossamer-injector", {"own_services": (make_own_service("controlplane"),)}),
+        ("services", OK, "", {**OFF, "own_services": (make_own_service("controlplane"),)}),
+        (
+            "services",
+            FAILED,
+            "the Service gossamer-injector selects none",
+            {"own_services": (make_own_service("controlplane"), make_own_service("injector", app="x"))},
+        ),
         (
             "rollout",
             WARNING,
@@ -182,6 +257,101 @@ def test_all_is_well() -> None:
                 )
             },
         ),
+        (
+            "pod-security",
+            FAILED,
+            "shop enforces baseline",
+            {"scope": scope(namespace=ask_not(make_namespace(level="baseline")), workloads=(asking(),))},
+        ),
+        (
+            "pod-security",
+            OK,
+            "",
+            {"scope": scope(namespace=ask_not(make_namespace(level="baseline")), workloads=(make_maker(),))},
+        ),
+        (
+            "pod-security",
+            OK,
+            "",
+            {"scope": scope(without_rules(make_pod()), namespace=make_namespace(level="baseline"))},
+        ),
+        ("admitted", FAILED, "ReplicaSet shop/voting: no limits", {"scope": scope(workloads=(refused("no limits"),))}),
+        (
+            "admitted",
+            OK,
+            "",
+            {"scope": scope(workloads=(refused("no limits", spec={"replicas": 0}),))},
+        ),
+        (
+            "admitted",
+            FAILED,
+            "Job shop/voting: later",
+            {
+                "scope": scope(
+                    workloads=(make_maker("Job"),),
+                    events=(make_event("Job", "later"), make_event("Job", "before", "2025-12-31T23:44:00Z")),
+                )
+            },
+        ),
+        (
+            "admitted",
+            FAILED,
+            "DaemonSet shop/voting: no",
+            {
+                "scope": scope(
+                    workloads=(make_maker("DaemonSet", desiredNumberScheduled=2, currentNumberScheduled=1),),
+                    events=(make_event("DaemonSet", "no"),),
+                )
+            },
+        ),
+        (
+            "admitted",
+            OK,
+            "",
+            {
+                "scope": scope(
+                    workloads=(make_maker("StatefulSet"), make_maker("Job", active=1)),
+                    events=(make_event("StatefulSet", "no", "2025-12-31T23:00:00Z"), make_event("Job", "no")),
+                )
+            },
+        ),
+        (
+            "admitted",
+            OK,
+            "",
+            {"scope": scope(namespace=ask_not(make_namespace()), workloads=(refused("not our business"),))},
+        ),
+        ("admitted", SKIPPED, "403", {"scope": scope(events=Unseen("403: no"))}),
+        (
+            "injected",
+            FAILED,
+            "without a sidecar: shop/bare",
+            {"scope": scope(ask(make_pod("bare", meshed=False)), namespace=ask_not(make_namespace()))},
+        ),
+        (
+            "injected",
+            FAILED,
+            "shop gets no pods: annotation",
+            {"scope": scope(namespace=make_namespace(**{INTERCEPTION: "sometimes"}))},
+        ),
+        (
+            "injected",
+            FAILED,
+            "shop has the label gossamer.mesh/inject: true, which",
+            {"scope": scope(strays=(make_stray("true"),))},
+        ),
+        (
+            "injected",
+            FAILED,
+            "as an annotation, without the label",
+            {"scope": scope(strays=(make_stray(None, "enabled"),))},
+        ),
+        (
+            "injected",
+            OK,
+            "",
+            {"scope": scope(strays=(make_stray("disabled", "enabled"), make_stray(None, "disabled")))},
+        ),
         ("injected", FAILED, "without a sidecar: shop/bare", {"scope": scope(make_pod("bare", meshed=False))}),
         ("injected", OK, "", {"scope": scope(make_pod(meshed=False, hostNetwork=True))}),
         (
@@ -216,6 +386,33 @@ def test_all_is_well() -> None:
             FAILED,
             "no stream of 1 of shop/voting; shop/other",
             {"scope": scope(make_pod(), make_pod("other")), "pages": {"a": {"streams": [{"node": ANONYMOUS}]}}},
+        ),
+        ("connected", WARNING, "started less than 30 s ago", {**NO_STREAMS, **started(10)}),
+        ("connected", FAILED, "no stream of shop/voting", {**NO_STREAMS, **started(10), "ahead_s": 25.0}),
+        ("connected", FAILED, "no stream of shop/voting", {**NO_STREAMS, **started(31)}),
+        (
+            "connected",
+            WARNING,
+            "or itself started less than 30 s ago",
+            {**NO_STREAMS, "own_pods": (make_own_pod("controlplane", containerStatuses=[{"state": running(29)}]),)},
+        ),
+        (
+            "connected",
+            FAILED,
+            "shop/voting, which asks gossamer-controlplane.old.svc",
+            {**NO_STREAMS, **asking_of("gossamer-controlplane.old.svc:4150")},
+        ),
+        (
+            "connected",
+            FAILED,
+            "asks gossamer-controlplane:4150",
+            {**NO_STREAMS, **asking_of("gossamer-controlplane:4150")},
+        ),
+        (
+            "connected",
+            FAILED,
+            "no stream of shop/voting",
+            {**NO_STREAMS, **asking_of("gossamer-controlplane.gossamer:4150")},
         ),
         ("connected", SKIPPED, "cannot be asked (403", {"pages": {"a": Unseen("403: no")}}),
         ("connected", SKIPPED, "no pod of the control plane runs", {"pages": {}}),
@@ -254,7 +451,7 @@ def test_judgements(name: str, verdict: Verdict, cause: str, changes: dict[str, 
 
 def test_what_depends_on_a_failure_is_not_run() -> None:
     lines = judge(webhook=None)
-    assert lines["webhook-certificate"].finding == (NOT_RUN, "it needs: the API server knows its authority", "")
+    assert lines["webhook-certificate"].finding == Finding(NOT_RUN, "it needs: the API server knows its authority")
     assert all(line.finding.verdict is NOT_RUN for line in [*judge(trouble="x").values()][1:])
 
 
@@ -280,6 +477,28 @@ def test_what_helm_installed_helm_upgrades(release: str, cure: str) -> None:
 def test_an_installation_elsewhere_is_named_in_the_cure() -> None:
     found = judge(asked=Asked("other"), record=record("0.0.1"))
     assert found["version"].finding.cure == "mesh upgrade --namespace other | kubectl apply -f -"
+
+
+def test_the_cure_names_the_namespace_where_it_is_installed() -> None:
+    found = judge(asked=Asked("shop"), record=None, elsewhere="mesh-system")["installed"].finding
+    assert found.cure.startswith("--namespace mesh-system: there it is installed")
+
+
+def test_an_injector_that_is_off_is_deleted_with_all_that_is_its() -> None:
+    cure = judge(**OFF)["injector"].finding.cure
+    assert cure.startswith("kubectl --namespace gossamer delete --ignore-not-found mutatingwebhookconfigurations/")
+    parts = cure.partition("--ignore-not-found ")[2].split()
+    assert {"deployments/gossamer-injector", "secrets/gossamer-injector", "clusterroles/gossamer-injector"} <= set(
+        parts
+    )
+    assert all(part.endswith("/gossamer-injector") for part in parts)
+
+
+def test_workloads_alone_are_judged_without_sight_of_the_installation() -> None:
+    bare = scope(make_pod("bare", meshed=False))
+    lines = judge(asked=Asked(HOME, workloads="shop"), record=Unseen("403: no"), scope=bare)
+    assert lines["injected"].finding.verdict is FAILED
+    assert lines["sidecar-version"].finding == Finding(SKIPPED, "403: no")
 
 
 def test_many_are_counted() -> None:

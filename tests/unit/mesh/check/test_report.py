@@ -9,12 +9,14 @@ import pytest
 
 from mesh.check.api import Answer
 from mesh.check.command import parse_duration
-from mesh.check.facts import Unseen
+from mesh.check.facts import Malformed, Object, Unseen
 from mesh.check.form import Form
 from mesh.check.report import is_green, render
 from mesh.check.rights import list_rights
-from mesh.check.survey import measure
+from mesh.check.survey import measure, understand
 from mesh.commands import run
+from mesh.install.cluster import Record
+from mesh.version import VERSION
 from tests.unit.mesh.check.samples import judge, record
 
 ROW = """\
@@ -32,7 +34,7 @@ def test_a_table_has_every_line_and_a_short_one_what_is_wrong() -> None:
     assert ROW in short
     assert "           see:   docs/checks.md#version" in short
     assert "cluster" not in short.splitlines()
-    assert table.splitlines()[-1] == short.splitlines()[-1] == "18 ok, 3 warning, 2 skipped"
+    assert table.splitlines()[-1] == short.splitlines()[-1] == "20 ok, 3 warning, 2 skipped"
 
 
 def test_warnings_are_no_failure() -> None:
@@ -47,6 +49,27 @@ def test_json_says_the_same() -> None:
     assert (line["name"], line["group"], line["link"]) == ("webhook", "webhook", "docs/checks.md#webhook")
     assert line["cause"]
     assert line["cure"]
+
+
+def test_what_others_wrote_moves_no_cursor() -> None:
+    lines = [*judge(record=record("\x1b[2J"), namespace=Unseen("\x9b1m")).values()]
+    table = render(lines, Form.TABLE)
+    assert "\x1b" not in table
+    assert "\x9b" not in table
+    assert "Gossamer \\x1b[2J is installed" in table
+    assert "the namespace exists (\\x9b1m)" in table
+
+
+def test_a_record_that_was_edited_by_hand_is_told_from_one_that_is_well() -> None:
+    assert isinstance(understand(make_record(**{"values.controlPlane.replicas": "2"})), Record)
+    for text, reason in (('"x"', "controlPlane.replicas is 'x'"), ("{", "holds what is no JSON")):
+        found = understand(make_record(**{"values.controlPlane.replicas": text}))
+        assert isinstance(found, Malformed)
+        assert reason in found.reason
+
+
+def make_record(**data: str) -> Object:
+    return {"metadata": {"name": "gossamer-config"}, "data": {"version": VERSION, **data}}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +110,7 @@ def test_times_of_wait() -> None:
         (["--wait", "5"], "--wait 5 is no time; write it like 30s or 2m"),
         (["--pre", "--proxy"], "give one of both"),
         (["--single-namespace"], "--single-namespace needs --pre"),
+        (["--pre", "--workloads", "shop"], "leave it or --pre out"),
         (["-o", "yaml"], "'yaml'"),
     ],
 )

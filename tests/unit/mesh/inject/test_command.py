@@ -86,11 +86,17 @@ def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     [
         (["inject"], "Missing argument 'FILE...'. See `mesh inject --help`."),
         (["uninject", "--manual", "-"], "No such option: --manual"),
-        (["inject", "-", "--set", "proxy-uid=1"], "--set and --control-plane need --manual"),
+        (
+            ["inject", "-", "--set", "proxy-uid=1"],
+            "--set, --control-plane, --namespace, --from-cluster and --kubeconfig need",
+        ),
         (["inject", "-", "--manual", "--set", "proxy-uid"], "--set proxy-uid: write NAME=VALUE."),
         (["inject", "-", "--manual", "--set", "proxy-uid=0"], "--set proxy-uid: '0' is not a user id from 1."),
         (["inject", "-", "--manual", "--set", "uid=1"], "--set 'uid' is unknown; there are interception, "),
         (["inject", "-", "--manual", "--control-plane", "here"], "control_plane: 'here' is not HOST:PORT."),
+        (["inject", "-", "--manual", "--namespace", "a b"], "control_plane: 'gossamer-controlplane.a b.svc."),
+        (["inject", "-", "--from-cluster"], "need --manual"),
+        (["inject", "-", "--manual", "--kubeconfig", "here"], "--kubeconfig is for --from-cluster; give both."),
     ],
 )
 def test_wrong_usage(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +117,40 @@ def test_an_object_that_is_refused_holds_everything_back(tmp_path: Path, capsys:
         "refused   pod/web: annotation config.gossamer.mesh/proxy-uid: 'root' is not a user id from 1",
         "mesh inject: nothing is written, since some objects are refused: mend them.",
     ]
+
+
+@pytest.mark.parametrize("options", [[], ["--manual"]], ids=str)
+def test_a_nodes_network_and_our_containers_are_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"{POD}  hostNetwork: true\n  initContainers: [{{name: gossamer-init}}, {{name: gossamer-proxy}}]\n"
+    assert run(["inject", *options, write(tmp_path, "pod.yaml", text)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "refused   pod/web: hostNetwork together with our containers would lead the node's own connections" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--manual"]], ids=str)
+def test_volumes_that_are_called_as_ours_are_not_replaced(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"{POD}  volumes: [{{name: gossamer-run, emptyDir: {{}}}}]\n"
+    assert run(["inject", *options, write(tmp_path, "pod.yaml", text)]) == 0
+    out, err = capsys.readouterr()
+    assert out == text
+    assert "skipped   pod/web: it has a volume gossamer-run of its own" in err
+
+
+@pytest.mark.parametrize("command", ["inject", "inject --manual", "uninject"])
+def test_what_a_manifest_says_moves_no_cursor(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "\x1b[2J\nrefused   pod/other\u202e"
+    pod = yaml.safe_load(POD)
+    pod["metadata"] = {"name": odd, "namespace": odd, "annotations": {f"config.gossamer.mesh/{odd}": "x"}}
+    pod["spec"]["containers"][0] |= {"name": odd, "livenessProbe": {"tcpSocket": {"port": odd}}}
+    assert run([*command.split(), write(tmp_path, "a.yaml", json.dumps(pod))]) == 0
+    err = capsys.readouterr().err
+    assert "\\x1b[2J\\nrefused   pod/other\\u202e" in err
+    assert all(line.isprintable() and not line.startswith("refused") for line in err.splitlines())
 
 
 def test_files_directories_and_stdin_become_one_stream(
@@ -209,6 +249,28 @@ def test_options_for_all_pods(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "initContainers" not in spec
     assert [item["name"] for item in spec["containers"]] == ["gossamer-proxy", "web"]
     assert "10.0.0.1:4150" in spec["containers"][0]["command"]
+
+
+def test_the_control_plane_is_where_gossamer_is_installed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path, "pod.yaml")
+    assert run(["inject", "--manual", "--namespace", "shop", path]) == 0
+    assert "gossamer-controlplane.shop.svc.cluster.local:4150" in capsys.readouterr().out
+    assert run(["inject", "--manual", "-n", "shop", "--control-plane", "10.0.0.1:4150", path]) == 0
+    assert "gossamer-controlplane" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "apiVersion: v1\nkind: Config\nclusters: 1\n"], ids=["none", "broken"])
+def test_a_cluster_that_cannot_be_asked(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", write(tmp_path, "kubeconfig", text) if text else "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert run(["inject", "--manual", "--from-cluster", write(tmp_path, "pod.yaml")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "kubeconfig" in err
+    assert err.count("\n") == 1
 
 
 def test_a_sidecar_of_other_settings_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

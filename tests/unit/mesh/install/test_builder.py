@@ -112,6 +112,13 @@ def test_the_injector_understands_its_arguments_and_settings(monkeypatch: pytest
     assert called["path"] == PATH
 
 
+def test_an_image_is_named_by_its_digest_everywhere() -> None:
+    name = f"mine/mesh@sha256:{'0a' * 32}"
+    objects = build(complete({"image.name": "mine/mesh", "image.tag": "9", "image.digest": name[10:]}), "gossamer")
+    assert [container(objects, part)["image"] for part in ("controlplane", "injector")] == [name, name]
+    assert f"--image={name}" in container(objects, "injector")["args"]
+
+
 def test_every_selector_finds_its_pods_and_ports_have_names() -> None:
     objects = build(EVERYTHING, "gossamer")
     for name in ("controlplane", "injector"):

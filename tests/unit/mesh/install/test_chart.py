@@ -30,6 +30,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
         "image.pullSecrets": [{"name": "pull"}],
     },
     "image": {"image.name": "registry.local:5000/mesh/mesh", "image.tag": "1.10", "image.pullPolicy": "Always"},
+    "digest": {"image.name": "mine/mesh", "image.tag": "1.10", "image.digest": f"sha256:{'0a' * 32}"},
     "bare": {
         f"{part}.resources.{side}.{resource}": ""
         for part in ("controlPlane", "injector")
@@ -100,6 +101,7 @@ def test_helm_makes_the_same_of_special_values(case: str) -> None:
         "controlPlane.replica=1",
         "image.pullPolicy=never",
         "image.tag=a b",
+        "image.digest=sha256:0a",
         "controlPlane.resources.limits.cpu=lots",
         "clusterDomain=-",
         "nodeSelector=a",
@@ -112,6 +114,20 @@ def test_what_we_refuse_is_refused_by_helm(setting: str) -> None:
     done = run_helm("template", "gossamer", CHART, "--set", setting)
     assert done.returncode != 0
     assert "values don't meet the specifications of the schema" in done.stderr
+
+
+@pytest.mark.parametrize("setting", ["proxy.proxy-cpu-request=abc", "proxy.bogus=abc", "proxy.native-sidecar=maybe"])
+def test_options_of_the_sidecar_that_would_be_left_out_are_refused_by_both(setting: str) -> None:
+    with pytest.raises(ValuesError):
+        complete(read_setting(setting))
+    done = run_helm("template", "gossamer", CHART, "--set", setting)
+    assert done.returncode != 0
+    assert "values don't meet the specifications of the schema" in done.stderr
+
+
+def test_an_option_that_says_nothing_is_allowed_by_both() -> None:
+    nothing = {"proxy": {"proxy-cpu-request": "", "native-sidecar": ""}}
+    expect_equal("gossamer", nothing, ours=nothing)
 
 
 def test_both_refuse_a_namespace_that_is_made_and_alone() -> None:

@@ -70,6 +70,7 @@ def test_one_value_is_set(setting: str, found: object) -> None:
         ("controlPlane.replicas=0", "controlPlane.replicas is 0, and must be a whole number from 1 to 100"),
         ("image.pullPolicy=never", "image.pullPolicy is 'never', and must be Always or IfNotPresent or Never"),
         ("image.tag=a b", "image.tag is 'a b', and must be a tag, or empty"),
+        ("image.digest=0a", "image.digest is '0a', and must be a digest such as sha256: and 64 hexadecimal digits"),
         ("controlPlane.resources.limits.cpu=lots", "must be a quantity such as 100m, 0.5, 128Mi or 1Gi, or empty"),
         ("createNamespace=1", "createNamespace is 1, and must be true or false"),
         ("nodeSelector=a", "nodeSelector is 'a', and must be a map of texts"),
