@@ -1,7 +1,9 @@
 # The one image of Gossamer: the sidecar, the rules of its init container (iptables), the control plane and the injector.
 # Versions and hashes are those of requirements/*.txt. What changes least comes first, so that little is built anew.
 
-FROM python:3.11-slim-bookworm AS build
+# A release names it by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends gcc libc6-dev \
@@ -26,10 +28,15 @@ COPY injector injector
 RUN /build/bin/pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir /wheel . \
  && /build/bin/pip --python /opt/gossamer/bin/python3 install --quiet --no-deps --no-index /wheel/*.whl
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
+ARG BASE
+# Nobody becomes another user in it, and nothing is installed into it: no setuid bits, no pip.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends iptables \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
+ && rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
+           /usr/local/lib/python3.*/ensurepip /usr/share/python-wheels \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s '{}' + \
  && useradd --uid 2102 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gossamer
 COPY --from=build /opt/gossamer /opt/gossamer
 ENV PATH=/opt/gossamer/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
@@ -41,7 +48,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Gossamer" \
       org.opencontainers.image.description="A service mesh in Python: sidecar, control plane and injector" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.base.name="python:3.11-slim-bookworm" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 ENTRYPOINT ["mesh"]

@@ -159,15 +159,22 @@ def merge_usable(flags: Mapping[str, Any], text: str, namespace: str) -> tuple[S
         except Refusal as refusal:
             sentences.append(str(refusal))
         else:
-            values |= {**part, "defaults": {**values.get("defaults", {}), **(part.get("defaults") or {})}}
+            values = add_part(values, part)
     return merge(flags, values, namespace), sentences
 
 
 def split(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One piece for each setting, and for each option in `defaults`."""
-    given = values.get("defaults")
+    """One piece for each setting, and for each option in `defaults` and in `locked`."""
+    given, locked = values.get("defaults"), values.get("locked")
     options = [{"defaults": {name: value}} for name, value in given.items()] if isinstance(given, dict) else []
-    return [{name: value} for name, value in values.items() if name != "defaults" or not options] + options
+    locks = [{"locked": [name]} for name in locked] if isinstance(locked, list) else []
+    done = {name for name, pieces in (("defaults", options), ("locked", locks)) if pieces}
+    return [{name: value} for name, value in values.items() if name not in done] + options + locks
+
+
+def add_part(values: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {**values.get("defaults", {}), **(part.get("defaults") or {})}
+    return {**values, **part, "defaults": defaults, "locked": [*values.get("locked", []), *part.get("locked", [])]}
 
 
 def read_version(answer: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -57,7 +57,7 @@ def _judge(
     reason = find_mirror(annotations) or find_reason(spec, opinions, place, settings)
     if reason is not None and reason is not ALREADY:
         return _skip(pod, reason)
-    wishes = read_wishes(annotations, place.annotations, settings.defaults)
+    wishes = read_wishes(annotations, place.annotations, settings.defaults, settings.locked)
     if reason is ALREADY:
         return complete(pod, wishes, read_record(annotations))
     if conflict := find_conflict(spec, wishes):
@@ -86,7 +86,7 @@ def _judge_anew(pod: Fields, place: Place, settings: Settings, asked: str) -> Ou
     if outcome.verdict is Verdict.INJECTED:
         after = read_fields(read_fields(outcome.after, "metadata"), "annotations")
         if find_asked(after) == asked:
-            wishes = read_wishes(annotations, place.annotations, settings.defaults)
+            wishes = read_wishes(annotations, place.annotations, settings.defaults, settings.locked)
             return complete(pod, wishes, read_record(read_texts(pod["metadata"], "annotations")))
     return replace(outcome, before=pod)
 

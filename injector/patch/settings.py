@@ -27,11 +27,12 @@ def name_control_plane(namespace: str = CONTROL_NAMESPACE, domain: str = CLUSTER
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`never` are the namespaces whose pods are left alone, whoever asks."""
+    """`never` are the namespaces whose pods are left alone, whoever asks; no annotation sets the `locked` options."""
 
     control_plane: str = name_control_plane()
     never: frozenset[str] = SYSTEM_NAMESPACES | {CONTROL_NAMESPACE}
     defaults: Mapping[str, str] = field(default_factory=dict)
+    locked: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not _ADDRESS.fullmatch(self.control_plane):
@@ -41,6 +42,8 @@ class Settings:
                 raise Refusal(f"defaults: {show(name)} is unknown; there are {', '.join(OPTIONS)}")
             if text:
                 read(name, OPTIONS[name], text, f"defaults: {name}")
+        for name in sorted(self.locked - OPTIONS.keys()):
+            raise Refusal(f"locked: {show(name)} is unknown; there are {', '.join(OPTIONS)}")
 
     def on_kubernetes(self, major: int, minor: int) -> Settings:
         """The same for a cluster of this version, which may know no native sidecars."""
@@ -59,15 +62,17 @@ def read_settings(values: Mapping[str, Any]) -> Settings:
     if "control_plane" in values:
         changes["control_plane"] = str(values["control_plane"])
     if "never" in values:
-        changes["never"] = frozenset(read_list(values["never"]))
+        changes["never"] = frozenset(read_list(values["never"], "never: give a list of namespaces"))
+    if "locked" in values:
+        changes["locked"] = frozenset(read_list(values["locked"], "locked: give a list of options"))
     if "defaults" in values:
         changes["defaults"] = read_defaults(values["defaults"])
     return Settings(**changes)
 
 
-def read_list(value: Any) -> list[str]:
+def read_list(value: Any, wanted: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Refusal("never: give a list of namespaces")
+        raise Refusal(wanted)
     return value
 
 

@@ -6,7 +6,7 @@ settings, the default here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -153,8 +153,11 @@ class Wishes:
         return self.interception == "init"
 
 
-def read_wishes(pod: Mapping[str, str], namespace: Mapping[str, str], installed: Mapping[str, str]) -> Wishes:
+def read_wishes(
+    pod: Mapping[str, str], namespace: Mapping[str, str], installed: Mapping[str, str], locked: Iterable[str] = ()
+) -> Wishes:
     """By the annotations of both, and what the installation has instead of our defaults (without the prefix)."""
+    check_locked(locked, pod, namespace)
     values: dict[str, Any] = {}
     for name, option in OPTIONS.items():
         where, text = find(name, pod, namespace, installed)
@@ -162,6 +165,13 @@ def read_wishes(pod: Mapping[str, str], namespace: Mapping[str, str], installed:
     for kind in ("cpu", "memory"):
         check_limit(values, kind, pod, namespace)
     return Wishes(**{name.replace("-", "_"): value for name, value in values.items()})
+
+
+def check_locked(locked: Iterable[str], *said: Mapping[str, str]) -> None:
+    """What the installation has locked is not for those who write pods: it could be an image that runs as root."""
+    for name in sorted(locked):
+        if any(f"{OUR_ANNOTATIONS}{name}" in annotations for annotations in said):
+            raise Refusal(f"annotation {OUR_ANNOTATIONS}{name}: the installation has locked it; leave it out")
 
 
 def find(

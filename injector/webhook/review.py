@@ -48,7 +48,7 @@ class Answer:
     refusal: str = ""
 
 
-def weigh(body: bytes) -> int:
+def weigh(body: bytes | bytearray) -> int:
     """How much memory it takes to decode it, at most. Raises Malformed where that is beyond all reason.
 
     A value begins an object or a list, or follows a comma; a text is as wide as its widest character.
@@ -60,7 +60,7 @@ def weigh(body: bytes) -> int:
     return len(body) * (4 if is_wide else 1) + values * _VALUE_BYTES
 
 
-def decode(body: bytes) -> Review:
+def decode(body: bytes | bytearray) -> Review:
     """Raises Malformed."""
     try:
         raw = json.loads(body)

@@ -141,14 +141,16 @@ class Webhook:
             self._metrics.skipped.labels(outcome.reason).inc()
 
 
-async def read_body(content: StreamReader, share: Share) -> bytes:
+async def read_body(content: StreamReader, share: Share) -> bytearray:
     """Raises TooLong, Full, or one of `_BROKEN`."""
-    chunks: list[bytes] = []  # one buffer that grows beside those of others leaves holes in memory
-    size = 0
-    async for chunk in content.iter_any():
-        share.hold(len(chunk))
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise TooLong
-    return b"".join(chunks)
+    body = bytearray()  # one piece, which the kernel moves as it grows: small ones would leave holes in memory
+    try:
+        async for chunk in content.iter_any():
+            share.hold(len(chunk))
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise TooLong
+    except BaseException:
+        body.clear()  # what broke the connection is kept by it, with this frame: a circle that is collected much later
+        raise
+    return body

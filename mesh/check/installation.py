@@ -20,7 +20,7 @@ from mesh.install.parts.common import COMPONENT
 from mesh.install.parts.controlplane import COMPONENT as CONTROL_PLANE
 from mesh.install.parts.injector import COMPONENT as INJECTOR
 from mesh.install.parts.place import RECORD
-from mesh.install.work import as_numbers
+from mesh.install.stored import as_numbers
 from mesh.version import VERSION
 
 AVAILABLE: Final = "--ha"

@@ -16,7 +16,7 @@ from mesh.check.facts import Facts, Object, see
 from mesh.check.installation import AVAILABLE, explain_absence, name_upgrade, read_values
 from mesh.check.line import Finding, enumerate_some, fail, ok, skip, warn
 from mesh.install.builder import build
-from mesh.install.cluster import is_within
+from mesh.install.difference import is_within
 from mesh.version import VERSION
 
 _KIND: Final = "MutatingWebhookConfiguration"

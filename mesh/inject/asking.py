@@ -63,7 +63,8 @@ class Found(NamedTuple):
 
 def ask_cluster(asked: Asked, names: Collection[str]) -> Found:
     """`names` are the namespaces to look at. Raises Unusable, with what to do."""
-    from mesh.install.work import Refused, check_namespace, in_cluster
+    from mesh.install.saying import Refused
+    from mesh.install.work import check_namespace, in_cluster
 
     place = asked.namespace or CONTROL_NAMESPACE
     try:

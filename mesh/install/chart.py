@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from mesh.install.builder import COMPONENTS, Component
 from mesh.install.keys import BY_NAME, HIGH_AVAILABILITY, KEYS, Key, Kind
+from mesh.install.parts.guard import ENABLED as GUARD
+from mesh.install.parts.guard import MINIMUM_VERSION as GUARD_VERSION
 from mesh.install.schema import make_schema
 from mesh.install.template import Templates
 from mesh.install.text import dump
@@ -28,10 +30,16 @@ Gossamer {{ .Chart.AppVersion }} is installed in namespace {{ .Release.Namespace
 
   kubectl --namespace {{ .Release.Namespace }} rollout status deployment/gossamer-controlplane
 """
+NEEDED: Final = ".".join(map(str, GUARD_VERSION))
 # What the schema cannot say; no object comes of it.
 _CHECK: Final = f"""\
 {{{{- if and .Values.createNamespace .Values.singleNamespace }}}}
 {{{{- fail "{EXCLUSIVE}" }}}}
+{{{{- end }}}}
+{{{{- if and .Values.injector.enabled (not .Values.singleNamespace) .Values.{GUARD} }}}}
+{{{{- if semverCompare "<{NEEDED}.0-0" .Capabilities.KubeVersion.Version }}}}
+{{{{- fail "the cluster is older than Kubernetes {NEEDED}, which {GUARD} needs; set it to false" }}}}
+{{{{- end }}}}
 {{{{- end }}}}
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from controlplane.sources.source import SourceError
 from controlplane.sources.wire import Refusal
 from mesh.access import Lost
 from mesh.contract import CONTROL_SERVICE
+from mesh.install.difference import differs
 from mesh.install.parts.common import INSTANCE, PART_OF, PRODUCT, RBAC
 from mesh.install.parts.place import RECORD, VALUE_PREFIX
 from mesh.options import find_kubeconfig
@@ -44,9 +45,10 @@ class Place(NamedTuple):
     is_namespaced: bool = True
 
 
+ADMISSION: Final = "admissionregistration.k8s.io/v1"
 # In the order in which they are best deleted: first what could block others, then what runs, last where it ran.
 PLACES: Final = (
-    Place("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False),
+    Place(ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False),
     Place("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Place("apps/v1", "Deployment", "deployments"),
     Place("v1", "Service", "services"),
@@ -54,6 +56,9 @@ PLACES: Final = (
     Place(f"{RBAC}/v1", "Role", "roles"),
     Place(f"{RBAC}/v1", "ClusterRoleBinding", "clusterrolebindings", False),
     Place(f"{RBAC}/v1", "ClusterRole", "clusterroles", False),
+    Place(ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False),
+    Place(ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", False),
+    Place("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Place("v1", "Secret", "secrets"),
     Place("coordination.k8s.io/v1", "Lease", "leases"),
     Place("v1", "ConfigMap", "configmaps"),
@@ -159,7 +164,7 @@ class Cluster:
             return "unseen"
         if found is None:
             return "create"
-        return "unchanged" if is_within(item, found) else "change"
+        return "change" if differs(item, found) else "unchanged"
 
     async def remains(self, namespace: str, purge: bool) -> Remains:
         """All that carries our labels; CRDs of which there are objects only with `purge`."""
@@ -215,12 +220,20 @@ def read_version(answer: Object) -> tuple[int, int]:
 def read_record(found: Object) -> Record:
     data = found.get("data") or {}
     values = {
-        name.removeprefix(VALUE_PREFIX): json.loads(text)
+        name.removeprefix(VALUE_PREFIX): read_value(text)
         for name, text in data.items()
         if name.startswith(VALUE_PREFIX)
     }
     annotations = found["metadata"].get("annotations") or {}
     return Record(data.get("version", ""), values, annotations.get(HELM_RELEASE, ""))
+
+
+def read_value(text: str) -> Any:
+    """What is no JSON was written by hand; as a text it is judged like any other value."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def shorten(place: Place, item: Object) -> Object:
@@ -231,13 +244,3 @@ def shorten(place: Place, item: Object) -> Object:
         "kind": place.kind,
         "metadata": {"name": item["metadata"]["name"], **scope},
     }
-
-
-def is_within(wanted: Any, present: Any) -> bool:
-    """Whether all that is wanted is so already, whatever else the cluster has added."""
-    if isinstance(wanted, dict):
-        return isinstance(present, dict) and all(is_within(item, present.get(key)) for key, item in wanted.items())
-    if isinstance(wanted, list):
-        pairs: Iterable[tuple[Any, Any]] = zip(wanted, present, strict=False) if isinstance(present, list) else ()
-        return isinstance(present, list) and len(wanted) == len(present) and all(is_within(*pair) for pair in pairs)
-    return bool(wanted == present)

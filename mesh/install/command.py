@@ -77,8 +77,8 @@ def uninstall(
 
 def run(name: str, do: Callable[[], str]) -> None:
     """Print what it makes, all or nothing; what is wrong ends as one sentence on stderr."""
+    from mesh.install.saying import Refused
     from mesh.install.values import ValuesError
-    from mesh.install.work import Refused
 
     try:
         text = do()

@@ -26,7 +26,12 @@ def make_settings(changes: Mapping[str, Any], namespace: str, version: str) -> S
         **values["proxy"],
     }
     own = set() if values["singleNamespace"] else {namespace}
-    return Settings(name_control_plane(namespace, values["clusterDomain"]), SYSTEM_NAMESPACES | own, defaults)
+    return Settings(
+        name_control_plane(namespace, values["clusterDomain"]),
+        SYSTEM_NAMESPACES | own,
+        defaults,
+        frozenset(values["locked"]),
+    )
 
 
 def name_image(changes: Mapping[str, Any], version: str) -> str:

@@ -14,6 +14,7 @@ from mesh.contract import CLUSTER_DOMAIN, IMAGE
 
 _DNS: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _QUANTITY: Final = r"|[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
+_PART: Final = r"[a-z0-9][-._a-z0-9]*"
 REPLICAS_MAX: Final = 100
 
 
@@ -67,8 +68,8 @@ KEYS: Final[tuple[Key, ...]] = (
         "image.name",
         IMAGE,
         "the image of all parts, the sidecar too, without its tag",
-        r"[a-z0-9][-._a-z0-9/:]*",
-        "an image's name",
+        rf"({_PART}(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*",
+        "an image's name without tag or digest, which are image.tag and image.digest",
     ),
     name_key(
         "image.tag",
@@ -125,6 +126,33 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key("injector.timeoutSeconds", 5, Kind.NUMBER, "how long the API server waits for the injector", least=1, most=30),
     Key(
+        "injector.admissionPolicy",
+        True,
+        Kind.FLAG,
+        "a ValidatingAdmissionPolicy that lets the injector write `caBundle` and nothing else; Kubernetes 1.30",
+    ),
+    Key(
+        "networkPolicy.enabled",
+        False,
+        Kind.FLAG,
+        "NetworkPolicies: only pods of the cluster (or of the single namespace) call the control plane; and these two",
+    ),
+    Key(
+        "networkPolicy.webhook",
+        [],
+        Kind.LIST,
+        "who calls the webhook (8443): the API server, such as `[{ipBlock: {cidr: 10.0.0.0/28}}]`; empty: everybody",
+        items=Kind.MAP,
+    ),
+    Key(
+        "networkPolicy.admin",
+        [],
+        Kind.LIST,
+        "who asks the admin ports (4192, 4193) beside the kubelet: Prometheus, and the API server for `mesh check`; "
+        "empty: everybody",
+        items=Kind.MAP,
+    ),
+    Key(
         "antiAffinity",
         "preferred",
         Kind.TEXT,
@@ -143,6 +171,12 @@ KEYS: Final[tuple[Key, ...]] = (
     ),
     Key("podAnnotations", {}, Kind.MAP, "annotations of all pods"),
     Key("proxy", {}, Kind.MAP, "defaults of the annotations `config.gossamer.mesh/...` (docs/injection.md), as texts"),
+    Key(
+        "locked",
+        [],
+        Kind.LIST,
+        "options of `proxy` that annotations may not change, such as `[proxy-image]`: a pod that tries is refused",
+    ),
 )
 
 BY_NAME: Final[Mapping[str, Key]] = {key.name: key for key in KEYS}

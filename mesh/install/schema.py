@@ -45,6 +45,7 @@ def make_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {name: describe_option(option) for name, option in OPTIONS.items()},
     }
+    root["properties"]["locked"]["items"]["enum"] = list(OPTIONS)
     return root
 
 

@@ -1,7 +1,7 @@
 """The values of one installation, by dotted name: read from files and `--set`, checked, and always complete.
 
-What is wrong is said in one sentence that names the key and what is allowed. Maps are merged as Helm merges them: an
-entry that is null is removed.
+What is wrong is said in one sentence that names the key and what is allowed. Maps are merged as Helm merges them, an
+entry that is null is removed; but an empty map, which there says nothing, empties them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -39,9 +40,9 @@ class ValuesError(Exception):
     """A value is wrong, in one sentence."""
 
 
-def complete(*changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults with these changes, later ones over earlier ones, checked."""
-    values = dict(DEFAULTS)
+def complete(*changes: Mapping[str, Any], stored: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """The defaults, or in their place what is stored, with these changes, later ones over earlier ones, checked."""
+    values = {**DEFAULTS, **stored}
     for change in changes:
         for name, given in change.items():
             values[name] = merge(values[name], given)
@@ -52,6 +53,8 @@ def complete(*changes: Mapping[str, Any]) -> dict[str, Any]:
 def merge(present: Any, given: Any) -> Any:
     if not isinstance(present, dict) or not isinstance(given, dict):
         return given
+    if not given:
+        return {}
     return {name: item for name, item in {**present, **given}.items() if item is not None}
 
 
@@ -64,6 +67,8 @@ def check_together(values: Mapping[str, Any]) -> None:
     """What each value alone cannot say."""
     for name, given in values["proxy"].items():
         check_option(name, given)
+    for name in values["locked"]:
+        check_option(name, "")
     if values["singleNamespace"] and values["createNamespace"]:
         raise ValuesError(EXCLUSIVE)
 

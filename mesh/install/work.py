@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from mesh.install.builder import Object, build, write
 from mesh.install.chart import MINIMUM_VERSION
-from mesh.install.keys import BY_NAME, HIGH_AVAILABILITY
+from mesh.install.keys import HIGH_AVAILABILITY
 from mesh.install.leftovers import advise, find_leftovers
-from mesh.install.values import ValuesError, check, complete, read_file, read_setting
-from mesh.version import VERSION
+from mesh.install.saying import EXIT_USAGE, Refused, warn
+from mesh.install.stored import fit, take_stored, warn_of_pins
+from mesh.install.values import ValuesError, complete, read_file, read_setting
 
 if TYPE_CHECKING:
     from mesh.install.cluster import Cluster, Record, Remains
 
 T = TypeVar("T")
-EXIT_FAILED, EXIT_USAGE = 1, 2
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SYSTEM: Final = ("kube-system", "kube-public", "kube-node-lease", "default")
 
@@ -36,22 +36,18 @@ class Given(NamedTuple):
     dry_run: bool
 
 
-class Refused(Exception):
-    """The command ends with this sentence; `code` is its exit code."""
-
-    def __init__(self, sentence: str, code: int = EXIT_FAILED) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 def install(given: Given, is_single: bool, ignore_cluster: bool) -> str:
     check_namespace(given.namespace, is_single)
     own = {"singleNamespace": True} if is_single else {"createNamespace": True}
-    values = complete(own, *read_given(given))
+    changes = read_given(given)
+    values = complete(own, *changes)
+    if is_single and any(change.get("injector.enabled") for change in changes):
+        raise ValuesError("injector.enabled: a single namespace has no webhook; leave one of the two out")
     if values["singleNamespace"] and not is_single:
         raise ValuesError("singleNamespace is set by --single-namespace alone; give that")
     if not ignore_cluster:
         in_cluster(given.kubeconfig, lambda cluster: check_free(cluster, given.namespace, is_single))
+        fit(values, in_cluster(given.kubeconfig, lambda cluster: cluster.version()))
     return put_out(build(values, given.namespace), given, ignore_cluster)
 
 
@@ -59,25 +55,15 @@ def upgrade(given: Given) -> str:
     check_namespace(given.namespace, is_single=True)
     changes = read_given(given)
     record = in_cluster(given.kubeconfig, lambda cluster: find_record(cluster, given.namespace, "upgrade"))
-    values = complete(take_stored(record), *changes)
+    values = complete(*changes, stored=take_stored(record, changes))
     if values["singleNamespace"] != record.values.get("singleNamespace", False):
         raise Refused("singleNamespace cannot be changed by an upgrade; uninstall, and install again")
+    fit(values, in_cluster(given.kubeconfig, lambda cluster: cluster.version()))
     warn_of_pins(record, changes)
     objects = build(values, given.namespace)
     remains = in_cluster(given.kubeconfig, lambda cluster: cluster.remains(given.namespace, purge=False))
     leftovers = tell_leftovers(remains.in_namespace() if values["singleNamespace"] else remains, objects, given)
     return put_out(objects, given, ignore_cluster=False) + leftovers
-
-
-def warn_of_pins(record: Record, changes: list[dict[str, Any]]) -> None:
-    """An image that was chosen once is kept, while everything else is of this version."""
-    given = {name for change in changes for name in change}
-    pins = [name for name in ("image.tag", "image.digest") if record.values.get(name) and name not in given]
-    if not pins or record.version == VERSION:
-        return
-    kept = ", ".join(f"{name} stays {record.values[name]}" for name in pins)
-    follow = " ".join(f"--set {name}=" for name in pins)
-    warn(f"{kept}, as it was set, though Gossamer {record.version} becomes {VERSION}; {follow} lets the image follow")
 
 
 def tell_leftovers(remains: Remains, objects: list[Object], given: Given) -> str:
@@ -94,16 +80,17 @@ def tell_leftovers(remains: Remains, objects: list[Object], given: Given) -> str
 
 def uninstall(namespace: str, purge: bool, kubeconfig: str | None) -> str:
     check_namespace(namespace, is_single=True)
-    remains = in_cluster(kubeconfig, lambda cluster: find_remains(cluster, namespace, purge))
+    remains, count = in_cluster(kubeconfig, lambda cluster: find_remains(cluster, namespace, purge))
+    if count:
+        warn(
+            f"{count} {'pod keeps its' if count == 1 else 'pods keep their'} sidecar until replaced: mesh uninject "
+            "their manifests, and take the label gossamer.mesh/inject from their namespaces"
+        )
     if remains.kept:
         warn(f"kept, since there are objects of them: {', '.join(remains.kept)}; --purge deletes them too")
     if remains.unseen:
         warn(f"you may not list {', '.join(remains.unseen)}: what there is of them stays")
     return write(remains.objects)
-
-
-def warn(sentence: str) -> None:
-    print(f"mesh: {sentence}", file=sys.stderr)
 
 
 def check_namespace(namespace: str, is_single: bool) -> None:
@@ -162,8 +149,22 @@ async def check_free(cluster: Cluster, namespace: str, is_single: bool) -> None:
             f"Gossamer {record.version} is installed in {namespace} already; use {name_way(record, 'upgrade')}"
         )
     other = "" if is_single else await cluster.other_namespace(namespace)
+    if other and await is_unrecorded(cluster, other):
+        raise Refused(
+            f"there are leftovers of Gossamer in {other}; first mesh uninstall -n {other} | kubectl delete -f -"
+        )
     if other:
         raise Refused(f"Gossamer is installed in {other} already, for all namespaces; use mesh upgrade -n {other}")
+
+
+async def is_unrecorded(cluster: Cluster, namespace: str) -> bool:
+    """Whether an installation came to nothing, or lost its namespace: nobody could upgrade it."""
+    from mesh.install.cluster import ClusterError
+
+    try:
+        return await cluster.record(namespace) is None
+    except ClusterError:
+        return False  # what may not be seen may be there
 
 
 def name_way(record: Record, command: str) -> str:
@@ -180,28 +181,19 @@ async def find_record(cluster: Cluster, namespace: str, command: str) -> Record:
     return record
 
 
-def take_stored(record: Record) -> dict[str, Any]:
-    """The values as they were given then. Those that this version does not know are left out, aloud."""
-    if as_numbers(record.version) > as_numbers(VERSION):
-        raise Refused(f"Gossamer {record.version} is installed, and this is {VERSION}; use the newer mesh")
-    unknown = sorted(record.values.keys() - BY_NAME.keys())
-    if unknown:
-        warn(f"no longer known, and left out: {', '.join(unknown)}")
-    return {name: check(name, given, "the installation") for name, given in record.values.items() if name in BY_NAME}
+async def find_remains(cluster: Cluster, namespace: str, purge: bool) -> tuple[Remains, int]:
+    """What there is of it, and how many pods it has meshed."""
+    from mesh.install.meshed import count_meshed
 
-
-def as_numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
-
-
-async def find_remains(cluster: Cluster, namespace: str, purge: bool) -> Remains:
     record = await cluster.record(namespace)
     if record is not None and record.release:
         raise Refused(f"Helm installed Gossamer in {namespace}; use {name_way(record, 'uninstall')}")
     remains = await cluster.remains(namespace, purge)
     if not remains.objects:
         raise Refused(f"there is nothing of Gossamer in {namespace}; name another with --namespace")
-    return remains.in_namespace() if record is not None and record.values.get("singleNamespace") else remains
+    if record is not None and record.values.get("singleNamespace"):
+        return remains.in_namespace(), await count_meshed(cluster, namespace)
+    return remains, await count_meshed(cluster, "")
 
 
 def put_out(objects: list[Object], given: Given, ignore_cluster: bool) -> str:

@@ -183,12 +183,14 @@ def test_answers_that_are_never_read(scene: Scene) -> None:
 
 
 def test_connections_that_are_reset_do_not_close_the_log(scene: Scene) -> None:
-    before = len(scene.injector.stderr)
+    before, broken = len(scene.injector.stderr), 'injector_failed_total{reason="malformed"}'
+    broken_before = scene.injector.metric(broken)
     with scene.attacked():
         for _ in range(200):
             with scene.dial_tls() as sock:
                 sock.sendall(HEAD % 3_100_000 + b"{")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert scene.injector.metric(broken) > broken_before
     assert scene.injector.stderr[before:] == ""
 
 

@@ -56,7 +56,7 @@ def require_builder() -> None:
 @functools.cache
 def base_name() -> str:
     """The public name of the base, which all stages of the Dockerfile share."""
-    (name,) = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    (name,) = re.findall(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     return str(name)
 
 

@@ -15,6 +15,7 @@ INSTANCE: Final = "app.kubernetes.io/instance"
 COMPONENT: Final = "app.kubernetes.io/component"
 PRODUCT: Final = "gossamer"
 RBAC: Final = "rbac.authorization.k8s.io"
+NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"  # a label that the API server itself sets
 EVERYWHERE: Final = "[::]"  # of both families: the cluster's may be either
 IMAGE: Final = Choice(
     Is("image.digest"),

@@ -6,6 +6,7 @@ from typing import Final
 
 from mesh.contract import CONTROL_ADMIN_PORT, CONTROL_SERVICE, XDS_PORT
 from mesh.install.parts import common
+from mesh.install.parts.network import listed, meshed, network_policy
 from mesh.install.tree import NAMESPACE, Exceeds, If, Is, Tree, Value, text
 
 COMPONENT: Final = "controlplane"
@@ -45,4 +46,5 @@ def controlplane() -> list[Tree]:
         ),
         common.deployment(name, PART, common.container(COMPONENT, PART, arguments(), ports, "http-admin")),
         common.disruption_budget(name, COMPONENT, PART),
+        network_policy(name, COMPONENT, [*meshed("grpc-xds"), *listed("http-admin", "networkPolicy.admin")]),
     ]

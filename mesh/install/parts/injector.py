@@ -12,13 +12,14 @@ from injector.options import ADMIN_PORT, NAME, WEBHOOK_PORT
 from injector.patch.settings import SYSTEM_NAMESPACES
 from mesh.contract import DISABLED, ENABLED, INJECT
 from mesh.install.parts import common
-from mesh.install.tree import NAMESPACE, Encoded, Tree, Value, text
+from mesh.install.parts.guard import guard
+from mesh.install.parts.network import listed, network_policy
+from mesh.install.tree import NAMESPACE, Choice, Encoded, Is, Tree, Value, text
 
 COMPONENT: Final = "injector"
 PART: Final = "injector"
 SETTINGS: Final = "settings.yaml"
 FOLDER: Final = "/etc/gossamer/injector"
-_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"  # a label that the API server itself sets
 
 CLUSTER_RULES: Final[Tree] = [
     {
@@ -53,11 +54,12 @@ def arguments() -> Tree:
 
 def settings() -> Tree:
     """Mounted, and read again when it changes: no pod is replaced for it."""
+    locked = Choice(Is("locked"), text(',"locked":', Encoded("locked")), "")
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(NAME, COMPONENT),
-        "data": {SETTINGS: text('{"defaults":', Encoded("proxy"), "}")},
+        "data": {SETTINGS: text('{"defaults":', Encoded("proxy"), locked, "}")},
     }
 
 
@@ -78,12 +80,18 @@ def injector() -> list[Tree]:
         ),
         common.deployment(NAME, PART, running, {NAME: FOLDER}),
         common.disruption_budget(NAME, COMPONENT, PART),
+        network_policy(
+            NAME,
+            COMPONENT,
+            [*listed("https-webhook", "networkPolicy.webhook"), *listed("http-admin", "networkPolicy.admin")],
+        ),
+        *guard(COMPONENT),
         webhook_configuration(),
     ]
 
 
 def webhook_configuration() -> Tree:
-    not_ours = {"key": _NAMESPACE_NAME, "operator": "NotIn", "values": [*sorted(SYSTEM_NAMESPACES), NAMESPACE]}
+    not_ours = {"key": common.NAMESPACE_NAME, "operator": "NotIn", "values": [*sorted(SYSTEM_NAMESPACES), NAMESPACE]}
     asks = {"key": INJECT, "operator": "In", "values": [ENABLED]}
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",

@@ -140,6 +140,13 @@ def test_warnings_reach_whoever_creates_the_pod(stage: Stage, injector: Injector
     assert "did you mean config.gossamer.mesh/skip-inbound-ports" in stage.kubectl(*command, text=json.dumps(pod))
 
 
+def test_a_large_pod_whose_review_is_larger_than_itself(stage: Stage, injector: Injector) -> None:
+    """The API server writes < as six bytes."""
+    pod = make_pod()
+    pod["spec"]["containers"][0]["env"] = [{"name": "A", "value": "<" * 620_000}]
+    assert has_sidecar(stage.client.create(pod, stage.make_namespace()))
+
+
 GARBAGE = (
     (b"", 400, "no JSON"),
     (b"[" * 100_000, 400, "no JSON"),

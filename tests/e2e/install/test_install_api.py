@@ -11,13 +11,18 @@ import pytest
 import yaml
 
 from tests.cluster.api_server import ApiServer
-from tests.cluster.client import wait_until
+from tests.cluster.client import ApiError, Object, wait_until
 from tests.e2e.install.tool import User, contents, list_all
 from tests.unit.mesh.install.helm import CHART, run_helm
 
+CLUSTER_WIDE = (
+    "mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,clusterroles,"
+    "clusterrolebindings,crds,namespaces"
+)
 WEBHOOK = "admissionregistration.k8s.io/MutatingWebhookConfiguration"
 BUNDLE = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 NUMBERS = itertools.count(1)
+REASON = "the injector may write caBundle, and no more"
 EVERYTHING = ("--ha", "--set", "proxy.drain-delay=7s")
 DEFINITION = """
 apiVersion: apiextensions.k8s.io/v1
@@ -56,7 +61,7 @@ def place(api: ApiServer, admin: User) -> Iterator[str]:
     name = f"mesh-{next(NUMBERS)}"
     yield name
     chosen = ("--selector", f"app.kubernetes.io/instance={name}", "--wait=false")
-    admin.kubectl("delete", "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,crds,namespaces", *chosen)
+    admin.kubectl("delete", CLUSTER_WIDE, *chosen)
 
 
 def write_bundle(admin: User) -> None:
@@ -150,7 +155,7 @@ def test_what_an_upgrade_no_longer_has_is_said_and_its_command_deletes_it(
     planned = admin.mesh("upgrade", *own, *off, "--dry-run").splitlines()
     left = [line for line in planned if line.startswith("left over  ")]
     assert left[0] == "left over  MutatingWebhookConfiguration gossamer-injector"
-    assert len(left) == 11
+    assert len(left) == 13
     assert all(line.endswith(("gossamer-injector", f"{place}/gossamer-injector")) for line in left)
     done = admin.call("upgrade", *own, *off)
     admin.kubectl("apply", "--filename=-", text=done.stdout)
@@ -169,6 +174,89 @@ def test_an_image_that_an_upgrade_keeps_is_said(api: ApiServer, admin: User, pla
     api.client.patch("ConfigMap", "gossamer-config", {"data": {"version": "0.0.1"}}, place)
     assert "image.tag stays 7, as it was set, though Gossamer 0.0.1 becomes" in admin.call("upgrade", *own).stderr
     assert admin.call("upgrade", *own, "--set", "image.tag=").stderr == ""
+
+
+def test_a_dry_run_says_what_an_upgrade_takes_away(api: ApiServer, admin: User, place: str) -> None:
+    own = ("--namespace", place)
+    first = ("--set", "podAnnotations={team: a}", "--set", "controlPlane.replicas=2")
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", *own, *first))
+    back = ("--set", "podAnnotations={}", "--set", "controlPlane.resources.limits.memory=")
+    planned = admin.mesh("upgrade", *own, *back, "--dry-run").splitlines()
+    for name in ("controlplane", "injector"):
+        assert f"change     Deployment {place}/gossamer-{name}" in planned
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("upgrade", *own, *back))
+    found = api.client.get("Deployment", "gossamer-controlplane", place)["spec"]["template"]
+    assert "annotations" not in found["metadata"]
+    assert "memory" not in found["spec"]["containers"][0]["resources"].get("limits", {})
+    assert {line.split()[0] for line in admin.mesh("upgrade", *own, "--dry-run").splitlines()} == {"unchanged"}
+
+
+def test_a_record_that_was_broken_by_hand_is_mended_by_the_value(api: ApiServer, admin: User, place: str) -> None:
+    own = ("--namespace", place)
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", *own, "--set", "controlPlane.replicas=2"))
+    for broken in ('"x"', "x"):
+        api.client.patch("ConfigMap", "gossamer-config", {"data": {"values.controlPlane.replicas": broken}}, place)
+        assert "controlPlane.replicas is 'x', and must be a whole number" in admin.call("upgrade", *own).stderr
+        assert "replicas: 1" in admin.mesh("upgrade", *own, "--set", "controlPlane.replicas=1")
+
+
+def test_leftovers_of_an_installation_that_came_to_nothing_are_said(api: ApiServer, admin: User, place: str) -> None:
+    """As `helm template | kubectl apply` leaves them where there is no namespace."""
+    own = ("--namespace", place)
+    objects = yaml.safe_load_all(admin.mesh("install", *own))
+    for item in objects:
+        if item["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+            api.client.create(item)
+    said = admin.refused("install", "--namespace", "other")
+    assert f"there are leftovers of Gossamer in {place}; first mesh uninstall -n {place}" in said
+    admin.kubectl("delete", "--filename=-", text=admin.mesh("uninstall", *own))
+    admin.mesh("install", "--namespace", "other")
+
+
+def test_a_stolen_token_of_the_injector_cannot_redirect_its_webhook(api: ApiServer, admin: User, place: str) -> None:
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", "--namespace", place))
+    token = api.open_client(api.write_account_kubeconfig("gossamer-injector", place))
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/gossamer-injector"
+
+    def patch(webhooks: list[Object]) -> str:
+        """What is said against it; nothing where it is done."""
+        try:
+            token.request("PATCH", path, {"webhooks": webhooks}, content_type="application/merge-patch+json")
+        except ApiError as error:
+            return str(error)
+        return ""
+
+    present: list[Object] = api.client.get(WEBHOOK, "gossamer-injector")["webhooks"]
+    stolen = {
+        "name": "steal.gossamer.mesh",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "clientConfig": {"url": "https://127.0.0.1:9/steal"},
+        "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}],
+    }
+    # A new name each time: until it is in force it is done, and what is there already changes nothing.
+    names = map("steal-{}.gossamer.mesh".format, NUMBERS)
+    wait_until(lambda: REASON in patch([{**stolen, "name": next(names)}]), "the policy to be in force")
+    api.client.patch(WEBHOOK, "gossamer-injector", {"webhooks": present})
+    elsewhere = {"clientConfig": {"url": "https://127.0.0.1:9/steal"}}
+    for attack in (
+        [],
+        [*present, stolen],
+        [present[0]],
+        [present[0], {**present[1], "rules": stolen["rules"]}],
+        [present[0], {**present[1], "objectSelector": {}}],
+        [present[0], {**present[1], "namespaceSelector": {}}],
+        [present[0], {**present[1], "failurePolicy": "Fail"}],
+        [present[0], {**present[1], "timeoutSeconds": 30}],
+        [present[0], {**present[1], "matchConditions": [{"name": "never", "expression": "false"}]}],
+        [present[0], {**present[1], **elsewhere}],
+    ):
+        assert REASON in patch(attack), attack
+    written = [{**hook, "clientConfig": {**hook["clientConfig"], "caBundle": BUNDLE}} for hook in present]
+    assert not patch(written)
+    found = api.client.get(WEBHOOK, "gossamer-injector")["webhooks"]
+    assert [hook["clientConfig"]["caBundle"] for hook in found] == [BUNDLE, BUNDLE]
+    token.close()
 
 
 def test_a_dry_run_says_what_would_be_created(admin: User, place: str) -> None:
@@ -194,6 +282,18 @@ def test_what_does_not_fit_the_cluster_is_refused(api: ApiServer, admin: User, p
         "ConfigMap", "gossamer-config", {"data": {"version": "99.0"}, "metadata": {"annotations": None}}, place
     )
     assert "Gossamer 99.0 is installed, and this is" in admin.refused("upgrade", *own)
+
+
+def test_pods_that_keep_their_sidecars_are_counted(api: ApiServer, admin: User, place: str) -> None:
+    namespace, own = api.make_namespace("meshed"), ("--namespace", place)
+    admin.kubectl("apply", "--filename=-", text=admin.mesh("install", *own))
+    assert admin.call("uninstall", *own).stderr == ""
+    body: Object = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "app", "image": "none"}]}}
+    for count, said in enumerate(("mesh: 1 pod keeps its sidecar", "mesh: 2 pods keep their sidecar"), 1):
+        annotations = {"gossamer.mesh/injected": "{}"}
+        api.client.create({**body, "metadata": {"name": f"pod-{count}", "annotations": annotations}}, namespace)
+        assert said in admin.call("uninstall", *own).stderr
+    api.client.delete("Namespace", namespace)
 
 
 def test_definitions_are_kept_while_there_are_objects_of_them(admin: User, place: str) -> None:

@@ -80,6 +80,8 @@ def test_the_image_holds_the_compiled_hot_path_and_the_rules_of_the_init_contain
     modules = json.loads(installed.kubectl(*where, "mesh", "version", "-o", "json"))["modules"]
     assert not [name for name, found in modules.items() if not found["compiled"]]
     assert "uid=2102(gossamer)" in installed.kubectl(*where, "id")
+    assert not installed.kubectl(*where, "find", "/", "-xdev", "-type", "f", "-perm", "/6000")
+    assert not installed.kubectl(*where, "find", "/", "-xdev", "-name", "pip*.whl")
     assert "iptables v1" in installed.kubectl(*where, "iptables", "--version")
     with pytest.raises(RuntimeError, match="Read-only file system"):
         installed.kubectl(*where, "touch", "/tmp/x")

@@ -29,6 +29,9 @@ KINDS = (
     "rbac.authorization.k8s.io/Role",
     "rbac.authorization.k8s.io/RoleBinding",
     "admissionregistration.k8s.io/MutatingWebhookConfiguration",
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicy",
+    "admissionregistration.k8s.io/ValidatingAdmissionPolicyBinding",
+    "networking.k8s.io/NetworkPolicy",
     "apiextensions.k8s.io/CustomResourceDefinition",
 )
 

@@ -101,6 +101,16 @@ def test_at_the_start_what_cannot_be_used_is_left_out(
     assert configuration.settings.defaults == {"proxy-image": "flag:1", "drain-delay": "8s"}
 
 
+@pytest.mark.parametrize("text", ["locked: [proxy-image, bogus]", "{locked: [proxy-image], defaults: {bogus: 1}}"])
+def test_what_is_locked_stays_so_whatever_else_is_left_out(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    configuration = make(path)
+    configuration.open()
+    assert "'bogus' is unknown" in configuration.problem.text
+    assert configuration.settings.locked == {"proxy-image"}
+
+
 def test_what_is_left_out_at_the_start_is_the_same_whatever_comes_next(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text("defaults: {bogus: 1, drain-delay: 7s}")

@@ -117,21 +117,6 @@ async def test_a_body_that_does_not_come(tmp_path: Path, monkeypatch: pytest.Mon
         writer.close()
 
 
-async def test_a_body_that_breaks_off_is_no_bug(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with run(tmp_path) as running:
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.client.port)
-        writer.write(b"POST /mutate HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
-        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
-        writer.write(b"{")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-        async with asyncio.timeout(10):
-            while not running.count("injector_failed", reason="malformed"):  # noqa: ASYNC110 - the server tells nobody
-                await asyncio.sleep(0.01)
-    assert not caplog.records
-
-
 async def test_a_review_above_what_it_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("injector.webhook.server.ROOM_BYTES", 1000)
     async with run(tmp_path) as running:

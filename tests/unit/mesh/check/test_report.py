@@ -62,7 +62,7 @@ def test_what_others_wrote_moves_no_cursor() -> None:
 
 def test_a_record_that_was_edited_by_hand_is_told_from_one_that_is_well() -> None:
     assert isinstance(understand(make_record(**{"values.controlPlane.replicas": "2"})), Record)
-    for text, reason in (('"x"', "controlPlane.replicas is 'x'"), ("{", "holds what is no JSON")):
+    for text, reason in (('"x"', "controlPlane.replicas is 'x'"), ("{", "controlPlane.replicas is '{'")):
         found = understand(make_record(**{"values.controlPlane.replicas": text}))
         assert isinstance(found, Malformed)
         assert reason in found.reason

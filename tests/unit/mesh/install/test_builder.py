@@ -50,7 +50,7 @@ def test_texts_stay_texts_for_parsers_of_go(text: str) -> None:
 
 def test_no_key_and_no_ca_bundle_is_written() -> None:
     text = write(build(EVERYTHING, "gossamer"))
-    assert "caBundle" not in text
+    assert "caBundle:" not in text
     assert "kind: Secret" not in text
 
 
@@ -110,6 +110,41 @@ def test_the_injector_understands_its_arguments_and_settings(monkeypatch: pytest
     called = hooks[0]["clientConfig"]["service"]
     assert f"{called['name']}.{called['namespace']}.svc" in options.names
     assert called["path"] == PATH
+
+
+def test_the_injector_is_kept_to_its_ca_bundle_unless_that_is_not_wanted() -> None:
+    objects = build(complete(), "mesh-2")
+    spec = pick(objects, "ValidatingAdmissionPolicy", "gossamer-injector")["spec"]
+    account = pick(objects, "ServiceAccount", "gossamer-injector")["metadata"]
+    user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert [found["expression"] for found in spec["matchConditions"]] == [f"request.userInfo.username == '{user}'"]
+    assert not spec["matchConstraints"].keys() - {"resourceRules"}
+    assert pick(objects, "ValidatingAdmissionPolicyBinding")["spec"]["policyName"] == "gossamer-injector"
+    for values in ({"injector.admissionPolicy": False}, {"injector.enabled": False}, {"singleNamespace": True}):
+        assert not [item for item in build(complete(values), "mesh-2") if "AdmissionPolicy" in item["kind"]]
+
+
+@pytest.mark.parametrize("is_single", [False, True])
+def test_network_policies_name_ports_that_pods_have_and_let_the_mesh_in(is_single: bool) -> None:
+    values = {"networkPolicy.enabled": True, "singleNamespace": is_single}
+    objects = build(complete(values, {"networkPolicy.webhook": [{"ipBlock": {"cidr": "10.0.0.0/28"}}]}), "shop")
+    found = {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "NetworkPolicy"}
+    assert list(found) == ["gossamer-controlplane"] + ([] if is_single else ["gossamer-injector"])
+    for name, spec in found.items():
+        labels = pick(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"]
+        assert spec["podSelector"]["matchLabels"].items() <= labels.items()
+        ports = {port["name"] for port in container(objects, name)["ports"]}
+        assert [port["port"] for rule in spec["ingress"] for port in rule["ports"]] == sorted(ports, key=by_number)
+    (source,) = found["gossamer-controlplane"]["ingress"][0]["from"]
+    chosen = source["namespaceSelector"]
+    here = {"kubernetes.io/metadata.name": "shop"}
+    assert chosen.get("matchLabels") == (here if is_single else None)
+    assert "from" not in found["gossamer-controlplane"]["ingress"][1]
+
+
+def by_number(port: str) -> list[str]:
+    """Admin ports come last."""
+    return [str(port == "http-admin"), port]
 
 
 def test_an_image_is_named_by_its_digest_everywhere() -> None:

@@ -37,6 +37,17 @@ SPECIAL: dict[str, dict[str, Any]] = {
         for side in ("requests", "limits")
         for resource in ("cpu", "memory")
     },
+    "locked": {"locked": ["proxy-image", "proxy-uid"], "proxy": {"proxy-uid": "7"}},
+    "unguarded": {"injector.admissionPolicy": False},
+    "network": {
+        "networkPolicy.enabled": True,
+        "networkPolicy.webhook": [{"ipBlock": {"cidr": "10.0.0.0/28"}}],
+    },
+    "network of one": {
+        "networkPolicy.enabled": True,
+        "networkPolicy.admin": [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}],
+        "singleNamespace": True,
+    },
     "half": {"controlPlane.resources.requests.cpu": "", "controlPlane.resources.limits.cpu": "1.5"},
     "injector": {
         "injector.timeoutSeconds": 30,
@@ -102,6 +113,8 @@ def test_helm_makes_the_same_of_special_values(case: str) -> None:
         "image.pullPolicy=never",
         "image.tag=a b",
         "image.digest=sha256:0a",
+        "image.name=mesh:1",
+        "image.name=example.test/mesh:1",
         "controlPlane.resources.limits.cpu=lots",
         "clusterDomain=-",
         "nodeSelector=a",
@@ -116,7 +129,9 @@ def test_what_we_refuse_is_refused_by_helm(setting: str) -> None:
     assert "values don't meet the specifications of the schema" in done.stderr
 
 
-@pytest.mark.parametrize("setting", ["proxy.proxy-cpu-request=abc", "proxy.bogus=abc", "proxy.native-sidecar=maybe"])
+@pytest.mark.parametrize(
+    "setting", ["proxy.proxy-cpu-request=abc", "proxy.bogus=abc", "proxy.native-sidecar=maybe", "locked={image}"]
+)
 def test_options_of_the_sidecar_that_would_be_left_out_are_refused_by_both(setting: str) -> None:
     with pytest.raises(ValuesError):
         complete(read_setting(setting))

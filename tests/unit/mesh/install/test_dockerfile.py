@@ -12,7 +12,8 @@ TEXT = (ROOT / "Dockerfile").read_text()
 COPIED = [name for line in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE) for name in line.split()[:-1]]
 
 
-def test_its_base_has_a_public_name_without_any_host() -> None:
+def test_its_base_has_a_public_name_without_any_host_and_a_release_may_pin_it() -> None:
+    assert re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE) == ["${BASE}", "${BASE}"]
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", base_name())
 
 

@@ -23,6 +23,7 @@ CHANGES: list[dict[str, Any]] = [
     {"image.name": "mine/mesh", "image.tag": "7", "image.digest": f"sha256:{'0a' * 32}"},
     {"clusterDomain": "corp.example", "proxy": {"proxy-cpu-request": "1", "opaque-ports": "25"}},
     {"proxy": {"proxy-image": "other:1", "native-sidecar": "false"}},
+    {"locked": ["proxy-image", "proxy-uid"]},
 ]
 
 

@@ -9,8 +9,8 @@ import pytest
 from mesh.install.builder import Object, build
 from mesh.install.cluster import PLACES, Record
 from mesh.install.leftovers import advise, find_leftovers
+from mesh.install.stored import warn_of_pins
 from mesh.install.values import complete
-from mesh.install.work import warn_of_pins
 from mesh.version import VERSION
 
 ALL = complete({"createNamespace": True, "podDisruptionBudget": True, "injector.replicas": 2})
@@ -49,6 +49,8 @@ def test_all_of_an_injector_that_is_turned_off_the_webhook_first() -> None:
         "Role",
         "ClusterRoleBinding",
         "ClusterRole",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingAdmissionPolicy",
         "Secret",
         "ConfigMap",
         "ServiceAccount",

@@ -39,6 +39,12 @@ def test_maps_are_merged_and_null_removes() -> None:
     assert changes_of(values) == {"nodeSelector": {"disk": "ssd", "zone": "a"}}
 
 
+def test_an_empty_map_empties_one_and_what_is_stored_stands_for_the_default() -> None:
+    assert complete({"podAnnotations": {"a": "b"}}, {"podAnnotations": {}})["podAnnotations"] == {}
+    assert complete({}, {"nodeSelector": {}})["nodeSelector"] == {}
+    assert complete({"nodeSelector": {"zone": "a"}}, stored={"nodeSelector": {}})["nodeSelector"] == {"zone": "a"}
+
+
 def test_later_values_win() -> None:
     assert complete(HIGH_AVAILABILITY, {"controlPlane.replicas": 5})["controlPlane.replicas"] == 5
 
@@ -50,6 +56,8 @@ def test_later_values_win() -> None:
         ("podDisruptionBudget=true", {"podDisruptionBudget": True}),
         ("image.tag=1.10", {"image.tag": "1.10"}),  # a text, whatever it looks like
         ("image.tag=", {"image.tag": ""}),
+        ("image.name=localhost:5000/a/mesh", {"image.name": "localhost:5000/a/mesh"}),
+        ("locked=[proxy-image]", {"locked": ["proxy-image"]}),
         ("image.name=a/b=c".replace("=c", ""), {"image.name": "a/b"}),
         (r"nodeSelector.kubernetes\.io/arch=arm64", {"nodeSelector": {"kubernetes.io/arch": "arm64"}}),
         ("nodeSelector.disk=null", {"nodeSelector": {"disk": None}}),
@@ -70,6 +78,10 @@ def test_one_value_is_set(setting: str, found: object) -> None:
         ("controlPlane.replicas=0", "controlPlane.replicas is 0, and must be a whole number from 1 to 100"),
         ("image.pullPolicy=never", "image.pullPolicy is 'never', and must be Always or IfNotPresent or Never"),
         ("image.tag=a b", "image.tag is 'a b', and must be a tag, or empty"),
+        ("image.name=example.test/mesh:1", "must be an image's name without tag or digest, which are image.tag and"),
+        ("image.name=mesh:1", "must be an image's name without tag or digest"),
+        ("image.name=mesh@sha256:0a", "must be an image's name without tag or digest"),
+        ("image.name=localhost:5000/", "must be an image's name without tag or digest"),
         ("image.digest=0a", "image.digest is '0a', and must be a digest such as sha256: and 64 hexadecimal digits"),
         ("controlPlane.resources.limits.cpu=lots", "must be a quantity such as 100m, 0.5, 128Mi or 1Gi, or empty"),
         ("createNamespace=1", "createNamespace is 1, and must be true or false"),
@@ -110,6 +122,7 @@ def test_a_wrong_file_is_explained(text: str, said: str) -> None:
     [
         ({"singleNamespace": True, "createNamespace": True}, "leave one of them out"),
         ({"proxy": {"drain-dela": "5s"}}, "there is no value proxy.drain-dela; did you mean drain-delay?"),
+        ({"locked": ["image"]}, "there is no value proxy.image; did you mean proxy-image?"),
         ({"proxy": {"drain-delay": "soon"}}, "proxy.drain-delay: 'soon' is not a time"),
     ],
 )
