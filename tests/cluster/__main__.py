@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import mesh_image
 from tests.cluster.binaries import search_path
 from tests.cluster.node import Node
 from tests.cluster.workspace import find_kept, remove_abandoned, remove_kept
@@ -18,8 +19,8 @@ exec nsenter --target={pid} --net --mount -- env --chdir="$PWD" KUBECONFIG={kube
 """
 USAGE = """Clients and `mesh` commands run inside its network, where its names resolve:
   {folder}/enter kubectl get pods --all-namespaces
-  {folder}/enter kubectl apply -f tests/cluster/manifests/backend.yaml
-  {folder}/enter mesh controlplane --source kubernetes
+  {folder}/enter sh -c 'mesh install | kubectl apply -f -'
+  {folder}/enter mesh check --wait
 which is short for
   nsenter --target={pid} --net --mount -- env KUBECONFIG={kubeconfig} kubectl get pods --all-namespaces
 Logs of its parts: {folder}/*.log. `make cluster-down` removes every trace."""
@@ -37,8 +38,17 @@ def start() -> None:
     enter = node.folder / "enter"
     enter.write_text(ENTER.format_map(place))
     enter.chmod(0o755)
+    load_image(node)
     (node.folder / "usage").write_text(USAGE.format_map(place))
     print("It runs.", USAGE.format_map(place), sep="\n")
+
+
+def load_image(node: Node) -> None:
+    print("Building the mesh's image and giving it to the node (minutes, the first time) ...", flush=True)
+    try:
+        mesh_image.load(node)
+    except pytest.skip.Exception as missing:
+        print(f"The node has no image of the mesh: {missing}")
 
 
 def stop() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,23 @@ CALL = """
 import grpc, sys
 with grpc.insecure_channel(sys.argv[1], options=[("grpc.enable_http_proxy", 0)]) as channel:
     channel.unary_unary("/e2e.Echo/unary")(b"x", timeout=20, wait_for_ready=True)
+"""
+THROUGH_THE_PROXY = """
+import grpc, sys
+options = [("grpc.enable_http_proxy", 0), ("grpc.default_authority", sys.argv[1])]
+with grpc.insecure_channel("127.0.0.1:4140", options=options) as channel:
+    channel.unary_unary("/e2e.Echo/unary")(b"x", timeout=20, wait_for_ready=True)
+"""
+LATE, LATE_S = 7777, 10
+# It listens so late, and for so long; it runs on in any case.
+LISTENER = """
+import socket, sys, time
+late_s, for_s = map(float, sys.argv[1:])
+time.sleep(late_s)
+listening = socket.create_server(("", 7777))
+time.sleep(for_s)
+listening.close()
+time.sleep(3600)
 """
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -105,6 +123,20 @@ def injected(pod: Object, control_plane: str = "", **options: str) -> Object:
     return inject(pod, Place(is_asked=True), settings).after
 
 
+def make_listener(name: str, late_s: int, for_s: int, probe: str) -> Object:
+    """An application whose port is asked for by tcpSocket, which behind a proxy is open in any case."""
+    container = {
+        "name": "listener",
+        "image": mesh_image.NAME,
+        "imagePullPolicy": "Never",
+        "command": ["python3", "-c", LISTENER, str(late_s), str(for_s)],
+        probe: {"tcpSocket": {"port": LATE}, "periodSeconds": 1, "failureThreshold": 2},
+        "securityContext": RESTRICTED,
+    }
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 1}
+    return injected({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+
+
 def make_job() -> Object:
     container = {
         "name": "work",
@@ -114,6 +146,12 @@ def make_job() -> Object:
     }
     template = injected({"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [container]}})
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": {"template": template}}
+
+
+def make_service(name: str) -> Object:
+    ports = [{"name": "grpc", "port": PORT, "appProtocol": "grpc"}]
+    spec = {"selector": {"app": name}, "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +168,9 @@ def stage(node: Node) -> Iterator[Stage]:
     node.client.create(make_pod("explicit", interception="none"), strict)
     node.client.create(make_pod("alone", control_plane=f"{ADDRESS}:1"), namespace)
     node.client.create(make_pod("deaf", {"tcpSocket": {"port": DEAF}, "periodSeconds": 1}), namespace)
+    node.client.create(make_listener("late", LATE_S, 3600, "readinessProbe"), namespace)
+    node.client.create(make_listener("dying", 0, 3, "livenessProbe"), namespace)
+    node.client.create(make_service("native"), namespace)
     node.client.create(make_job(), namespace)
     astray = make_pod("astray")
     astray["spec"]["hostNetwork"] = True
@@ -153,9 +194,18 @@ def test_a_pod_is_ready_and_called_through_its_sidecar(name: str, stage: Stage) 
 
 
 def test_without_interception_a_restricted_namespace_takes_it(stage: Stage) -> None:
+    """Its application asks the sidecar itself."""
     address = stage.wait_ready("explicit")
     stage.node.run(sys.executable, "-c", CALL, f"{address}:{PORT}")
     wait_until(lambda: "gossamer_control_connected 1" in stage.ask("explicit", "/metrics")[1], "its control plane")
+    stage.wait_ready("native")
+    service = f"native.{stage.namespace}.svc.cluster.local:{PORT}"
+    inside = ("--namespace", stage.strict, "--container", "backend", "--", "python3", "-c", THROUGH_THE_PROXY, service)
+    stage.node.kubectl("exec", "explicit", *inside)
+    assert any(
+        line.startswith("request_total{") and 'dst_service="native"' in line
+        for line in stage.ask("explicit", "/metrics")[1].splitlines()
+    )
 
 
 def test_a_pod_starts_without_the_control_plane(stage: Stage) -> None:
@@ -191,6 +241,25 @@ def test_a_port_that_only_seems_open_is_not_ready(stage: Stage) -> None:
     status, said = stage.ask("deaf", "/app-health/backend/readiness")
     assert status == 500, said
     assert not stage.is_ready("deaf")
+
+
+def test_who_listens_late_is_not_ready_before(stage: Stage) -> None:
+    stage.wait_ready("late")
+    status = stage.find("Pod", "late")["status"]
+    (begun,) = [found["state"]["running"]["startedAt"] for found in status["containerStatuses"]]
+    (ready,) = [found["lastTransitionTime"] for found in status["conditions"] if found["type"] == "Ready"]
+    # Both are cut to seconds.
+    assert (datetime.fromisoformat(ready) - datetime.fromisoformat(begun)).total_seconds() >= LATE_S - 1
+
+
+def test_who_no_longer_listens_is_restarted(stage: Stage) -> None:
+    def restarts() -> int:
+        found = stage.find("Pod", "dying")["status"].get("containerStatuses", [])
+        return sum(status["restartCount"] for status in found)
+
+    wait_until(restarts, "the kubelet to restart it")
+    events = stage.node.kubectl("get", "events", "--namespace", stage.namespace, "--output", "wide")
+    assert any("Liveness probe failed" in line and "dying" in line for line in events.splitlines())
 
 
 def running(pod: Object) -> set[str]:
