@@ -194,16 +194,16 @@ def test_a_pod_is_ready_and_called_through_its_sidecar(name: str, stage: Stage) 
 
 
 def test_without_interception_a_restricted_namespace_takes_it(stage: Stage) -> None:
-    """Its application asks the sidecar itself."""
+    """Its application asks the sidecar itself; here the sidecar's own container has the client in it."""
     address = stage.wait_ready("explicit")
     stage.node.run(sys.executable, "-c", CALL, f"{address}:{PORT}")
     wait_until(lambda: "gossamer_control_connected 1" in stage.ask("explicit", "/metrics")[1], "its control plane")
     stage.wait_ready("native")
     service = f"native.{stage.namespace}.svc.cluster.local:{PORT}"
-    inside = ("--namespace", stage.strict, "--container", "backend", "--", "python3", "-c", THROUGH_THE_PROXY, service)
-    stage.node.kubectl("exec", "explicit", *inside)
+    inside = ("--namespace", stage.strict, "--container", "gossamer-proxy")
+    stage.node.kubectl("exec", "explicit", *inside, "--", "python3", "-c", THROUGH_THE_PROXY, service)
     assert any(
-        line.startswith("request_total{") and 'dst_service="native"' in line
+        line.startswith("request_total{") and 'dst_service="native' in line
         for line in stage.ask("explicit", "/metrics")[1].splitlines()
     )
 
