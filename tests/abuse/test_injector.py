@@ -190,7 +190,7 @@ def test_connections_that_are_reset_do_not_close_the_log(scene: Scene) -> None:
             with scene.dial_tls() as sock:
                 sock.sendall(HEAD % 3_100_000 + b"{")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert scene.injector.metric(broken) > broken_before
+    eventually(lambda: scene.injector.metric(broken) > broken_before, "they are counted", PATIENCE_S)
     assert scene.injector.stderr[before:] == ""
 
 

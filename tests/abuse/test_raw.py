@@ -36,7 +36,7 @@ def test_thousands_of_silent_connections(pods: Pods) -> None:
     def treated() -> int:
         return count(pods, name) + pods.count_faults().get(refused, 0) - before
 
-    with ExitStack() as stack, pods.attacked("5,000 silent connections", 32_768, "raw anew") as faults:
+    with ExitStack() as stack, pods.attacked("5,000 silent connections", 32_768) as faults:
         from_ports = iter(range(10_000, 15_000))
         for port in SILENT_PORTS:
             stack.enter_context(pods.silent_endpoint(port))
