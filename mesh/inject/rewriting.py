@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from injector.patch import Outcome, Place, Settings, Verdict, ask_for_sidecar, inject, uninject
-from injector.patch.fields import Refusal, read_fields, read_texts
+from injector.patch.fields import Refusal, cut, read_fields, read_texts
 from injector.patch.reasons import check_network
 from injector.patch.wishes import find_strange, read_wishes
-from mesh.contract import DISABLED, ENABLED, INIT_CONTAINER, INJECT
+from mesh.contract import DISABLED, ENABLED, INIT_CONTAINER, INJECT, OUR_ANNOTATIONS
 from mesh.inject.manifest import Document, change_items
 from mesh.inject.report import Line
 from mesh.inject.workloads import Fields, Identity, change_at, find_maker, find_pod, identify, is_namespace
 
 LABELLED = "labelled"
+UNKNOWN = "unknown"
+_UNKNOWN = "it has spec.template.spec.containers, but is of no kind that we know; label its template yourself"
+# What asks other meshes for a sidecar.
+_RIVALS = {"linkerd.io/inject": ("enabled", "ingress"), "sidecar.istio.io/inject": ("true",)}
 
 
 class Rewriting:
@@ -36,13 +40,17 @@ class Rewriting:
         path = find_pod(item)
         identity = identify(item)
         if path is None and not is_namespace(item):
-            self.others += 1
+            self.pass_by(item, identity)
             return item
         try:
             return self.change_namespace(item, identity) if path is None else self.change_pod(item, path, identity)
         except Refusal as refusal:
             self.lines.append(Line(Verdict.REFUSED, identity, str(refusal)))
             return item
+
+    def pass_by(self, item: Fields, identity: Identity) -> None:
+        """It makes no pods, as far as we know."""
+        self.others += 1
 
     def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
         raise NotImplementedError
@@ -61,6 +69,12 @@ class Injection(Rewriting):
     def __init__(self, settings: Settings, is_manual: bool, namespaces: dict[str, Fields]) -> None:
         super().__init__()
         self.settings, self.is_manual, self.namespaces = settings, is_manual, namespaces
+
+    def pass_by(self, item: Fields, identity: Identity) -> None:
+        if has_template(item):
+            self.lines.append(Line(UNKNOWN, identity, _UNKNOWN))
+        else:
+            self.others += 1
 
     def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
         if maker := find_maker(item):
@@ -82,7 +96,12 @@ class Injection(Rewriting):
                 return self.note(identity, Outcome(Verdict.SKIPPED, pod, pod, "asked", sentence, outcome.warnings))
             return self.note(identity, Outcome(Verdict.INJECTED, pod, after, warnings=outcome.warnings), LABELLED)
 
-        return change_at(item, path, change)
+        after = change_at(item, path, change)
+        line = self.lines.pop()
+        self.lines.append(
+            line._replace(warnings=(*line.warnings, *find_misplaced(item, path), *find_rivals(item, path)))
+        )
+        return after
 
     def _write_out(self, pod: Fields, outcome: Outcome, identity: Identity) -> Fields:
         """A sidecar that was there is replaced, so that it is of this version and these settings."""
@@ -103,7 +122,7 @@ class Injection(Rewriting):
             return item
         metadata = read_fields(item, "metadata")
         labels, annotations = (read_texts(metadata, name, "metadata.") for name in ("labels", "annotations"))
-        read_wishes({}, annotations, {})  # or each of its pods would be refused, later
+        read_wishes({}, annotations, {}, self.settings.locked)  # or each of its pods would be refused, later
         warnings = (*find_strange(annotations, "annotation"), *find_strange(labels, "label"))
         sentence = ""
         if identity.name in self.settings.never:
@@ -116,6 +135,11 @@ class Injection(Rewriting):
 
 
 class Removal(Rewriting):
+    def has_left_namespaces(self) -> bool:
+        """Whether what makes pods gave the sidecar up, and no namespace did."""
+        removed = {line.identity.kind for line in self.lines if line.verdict == Verdict.REMOVED}
+        return bool(removed) and "Namespace" not in removed
+
     def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
         return change_at(item, path, lambda pod: self.note(identity, uninject(pod)))
 
@@ -130,6 +154,42 @@ def is_within(part: Any, whole: Any) -> bool:
     if isinstance(part, list) and isinstance(whole, list):
         return len(part) == len(whole) and all(map(is_within, part, whole))
     return bool(part == whole)
+
+
+def find_misplaced(item: Fields, path: tuple[str, ...]) -> Iterator[str]:
+    """A sentence for each of our names on what makes pods, where nobody looks at it."""
+    names = [name for names in read_metadata(item) for name in names] if path else []
+    for name in dict.fromkeys(names):
+        if name.startswith((f"{INJECT.partition('/')[0]}/", OUR_ANNOTATIONS)):
+            place = ".".join((*path, "metadata"))
+            yield f"{cut(name)} is on the {item.get('kind')}, where it has no effect; put it into {place}"
+
+
+def find_rivals(item: Fields, path: tuple[str, ...]) -> Iterator[str]:
+    """A sentence for each sidecar of another mesh that would come as well."""
+    pod: Any = item
+    for name in path:
+        pod = pod[name]
+    for said in read_metadata(pod):
+        for name, values in _RIVALS.items():
+            if said.get(name) in values:
+                yield f"{name}: {said[name]} asks for the sidecar of another mesh; take it out, or there may be two"
+
+
+def read_metadata(item: Fields) -> Iterator[dict[str, str]]:
+    """Its labels and its annotations, whatever else may be there."""
+    metadata = item.get("metadata")
+    for name in ("labels", "annotations"):
+        said = metadata.get(name) if isinstance(metadata, dict) else None
+        yield {key: text for key, text in said.items() if isinstance(key, str)} if isinstance(said, dict) else {}
+
+
+def has_template(item: Fields) -> bool:
+    """Whether it looks like something that makes pods."""
+    found: Any = item
+    for name in ("spec", "template", "spec", "containers"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return isinstance(found, list)
 
 
 def has_rules(pod: Fields) -> bool:

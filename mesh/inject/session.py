@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from injector.patch import Settings
 from injector.patch.fields import Refusal
+from mesh.contract import ENABLED, INJECT
 from mesh.inject.asking import Asked, ask_cluster
 from mesh.inject.fault import Unusable
 from mesh.inject.manifest import Document, join, read_documents
@@ -21,6 +22,11 @@ _OF_MANUAL = "--set, --control-plane, --namespace, --from-cluster and --kubeconf
 _RULES = (
     "note      the init container needs NET_ADMIN: a namespace that enforces PodSecurity baseline or restricted takes "
     "only pods with the annotation config.gossamer.mesh/interception: none"
+)
+
+_LABEL_STAYS = (
+    f"note      a namespace with the label {INJECT}={ENABLED} still gives the sidecar to its pods; to end that: "
+    f"kubectl label namespace NAME {INJECT}-"
 )
 
 
@@ -49,7 +55,11 @@ def plan(documents: list[Document], asked: Asked, settings: Settings) -> Injecti
 
 
 def uninject(sources: list[str]) -> int:
-    return run("uninject", sources, lambda _: Removal())
+    removal = Removal()
+    code = run("uninject", sources, lambda _: removal)
+    if not code and removal.has_left_namespaces():
+        say(_LABEL_STAYS)
+    return code
 
 
 def run(command: str, sources: list[str], make: Callable[[list[Document]], Rewriting]) -> int:

@@ -44,10 +44,11 @@ async def tell(plan: Plan, screen: Screen) -> Story:
 
 async def find_image() -> Application:
     """The application from the image that the mesh itself runs from here."""
-    query = ("deployments", f"--namespace={CONTROL_NAMESPACE}", f"--field-selector=metadata.name={CONTROL_SERVICE}")
-    found = (await get(*query))["items"]
+    found = (await get("deployments", "--all-namespaces", f"--field-selector=metadata.name={CONTROL_SERVICE}"))["items"]
     if not found:
-        raise DemoError(f"Gossamer is not in the namespace {CONTROL_NAMESPACE}: mesh install | kubectl apply -f -")
+        raise DemoError("Gossamer is not installed: mesh install | kubectl apply -f -")
+    # One that serves a single namespace may be there as well.
+    found.sort(key=lambda deployment: deployment["metadata"]["namespace"] != CONTROL_NAMESPACE)
     container = found[0]["spec"]["template"]["spec"]["containers"][0]
     return Application(NAMESPACE, container["image"], container["imagePullPolicy"])
 

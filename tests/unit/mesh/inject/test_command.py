@@ -291,3 +291,53 @@ def test_a_sidecar_of_other_settings_is_replaced(tmp_path: Path, capsys: pytest.
 def test_what_is_no_object_passes_through(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inject", write(tmp_path, "odd.yaml", text)]) == 0
     assert capsys.readouterr().out == text
+
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  labels: {gossamer.mesh/inject: disabled}
+  annotations: {config.gossamer.mesh/opaque-ports: "25"}
+spec:
+  template:
+    metadata:
+      annotations: {linkerd.io/inject: enabled}
+    spec:
+      containers:
+      - {name: web, image: a}
+"""
+
+
+def test_what_has_no_effect_on_a_workload_and_other_meshes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inject", write(tmp_path, "web.yaml", DEPLOYMENT)]) == 0
+    err = capsys.readouterr().err
+    for name in ("gossamer.mesh/inject", "config.gossamer.mesh/opaque-ports"):
+        assert f"{name} is on the Deployment, where it has no effect; put it into spec.template.metadata\n" in err
+    assert "linkerd.io/inject: enabled asks for the sidecar of another mesh" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--manual"]])
+def test_a_kind_that_nobody_knows(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rollout = DEPLOYMENT.replace("apps/v1", "argoproj.io/v1alpha1").replace("kind: Deployment", "kind: Rollout")
+    assert run(["inject", *options, write(tmp_path, "web.yaml", rollout)]) == 0
+    out, err = capsys.readouterr()
+    assert out == rollout
+    assert err.startswith(
+        "unknown   rollout/web: it has spec.template.spec.containers, but is of no kind that we know; "
+    )
+    assert err.endswith("mesh inject: 1 unknown\n")
+
+
+@pytest.mark.parametrize("has_namespace", [True, False])
+def test_a_namespace_that_keeps_its_label(
+    has_namespace: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = POD + "---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n" * has_namespace
+    assert run(["inject", write(tmp_path, "pod.yaml", text)]) == 0
+    asked = write(tmp_path, "asked.yaml", capsys.readouterr().out)
+    assert run(["uninject", asked]) == 0
+    out, err = capsys.readouterr()
+    assert out == text
+    assert ("kubectl label namespace NAME gossamer.mesh/inject-" in err) is not has_namespace
