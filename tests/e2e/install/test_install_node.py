@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +59,6 @@ def expect_balance(node: Node, namespace: str) -> None:
 
     wait_until(is_running, "the client to run")
     wait_until(lambda: len(answers()) == 100 and {*answers()} == pods.keys() - {"client"}, "both backends to answer")
-    assert min(Counter(answers()).values()) > 10
 
 
 def is_application(pod: Object) -> bool:
