@@ -14,13 +14,20 @@ from benchmarks.plan import Cores, Plan
 CHECKOUT = Path(__file__).parents[1]
 
 
-def describe(plan: Plan, cores: Cores) -> dict[str, Any]:
+def describe_machine(commit: str) -> dict[str, Any]:
+    """When, of what, and on what: the beginning of every report."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
+        "commit": commit,
         "cpu": parse_cpu_model(Path("/proc/cpuinfo").read_text()),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
+    }
+
+
+def describe(plan: Plan, cores: Cores) -> dict[str, Any]:
+    return {
+        **describe_machine(commit()),
         "python": platform.python_version(),
         "proxy_cores": cores.proxy,
         "load_cores": cores.load,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import commit, parse_cpu_model
+from benchmarks.machine import commit, describe_machine
 from benchmarks.plan import RESULTS
 from benchmarks.pods.bench import measure, say
 from benchmarks.pods.report import Summary, render_markdown, summarise
@@ -54,14 +51,7 @@ def run(starts: int) -> Summary:
 
 
 def describe() -> dict[str, Any]:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "cpu": parse_cpu_model(Path("/proc/cpuinfo").read_text()),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "other_work_share": round(busy_share(2.0), 3),
-    }
+    return {**describe_machine(commit()), "other_work_share": round(busy_share(2.0), 3)}
 
 
 def main() -> int:

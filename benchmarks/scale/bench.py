@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.machine import CHECKOUT, parse_cpu_model
+from benchmarks.machine import CHECKOUT, describe_machine
 from benchmarks.process import busy_share
 from benchmarks.scale.changes import run_burst, run_few, run_popular, run_profile, run_stalled
 from benchmarks.scale.cluster import Cluster
@@ -99,11 +97,7 @@ def start_api() -> Iterator[ApiServer]:
 def describe() -> dict[str, Any]:
     hot = [inspect_package(package) for package in HOT_PACKAGES]
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "cpu": parse_cpu_model(Path("/proc/cpuinfo").read_text()),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        **describe_machine(commit()),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("grpcio", "protobuf", "xds-protos", "kubernetes", "uvloop")},
         "compiled_modules": sum(len(package.compiled) for package in hot),

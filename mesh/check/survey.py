@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
@@ -68,15 +69,7 @@ async def survey_before(api: Api, facts: Facts) -> Facts:
         find_record(api, place),
         find_elsewhere(api, place),
     )
-    return Facts(
-        facts.asked,
-        facts.now,
-        version=facts.version,
-        ahead_s=facts.ahead_s,
-        denied=denied,
-        record=record,
-        elsewhere=elsewhere,
-    )
+    return replace(facts, denied=denied, record=record, elsewhere=elsewhere)
 
 
 async def find_denied(api: Api, rights: list[Right]) -> tuple[str, ...] | Unseen:
@@ -135,11 +128,8 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
     )
     # After the pages: whose stream ended with its pod meanwhile is then known to be going, and not lost.
     scope = await survey_scope(api, facts.asked.workloads or (place if is_single else ""))
-    return Facts(
-        facts.asked,
-        facts.now,
-        version=facts.version,
-        ahead_s=facts.ahead_s,
+    return replace(
+        facts,
         elsewhere=elsewhere,
         namespace=namespace,
         record=record,

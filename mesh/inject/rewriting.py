@@ -17,6 +17,7 @@ from mesh.contract import DISABLED, ENABLED, INIT_CONTAINER, INJECT, OUR_ANNOTAT
 from mesh.inject.manifest import Document, change_items
 from mesh.inject.report import Line
 from mesh.inject.workloads import Fields, Identity, change_at, find_maker, find_pod, identify, is_namespace
+from mesh.install.difference import is_within
 
 LABELLED = "labelled"
 UNKNOWN = "unknown"
@@ -74,7 +75,7 @@ class Injection(Rewriting):
         if has_template(item):
             self.lines.append(Line(UNKNOWN, identity, _UNKNOWN))
         else:
-            self.others += 1
+            super().pass_by(item, identity)
 
     def change_pod(self, item: Fields, path: tuple[str, ...], identity: Identity) -> Fields:
         if maker := find_maker(item):
@@ -145,15 +146,6 @@ class Removal(Rewriting):
 
     def change_namespace(self, item: Fields, identity: Identity) -> Fields:
         return self.note(identity, uninject(item))
-
-
-def is_within(part: Any, whole: Any) -> bool:
-    """Whether the one is what the API server made the other from: it fills in defaults, and changes nothing."""
-    if isinstance(part, dict) and isinstance(whole, dict):
-        return all(name in whole and is_within(value, whole[name]) for name, value in part.items())
-    if isinstance(part, list) and isinstance(whole, list):
-        return len(part) == len(whole) and all(map(is_within, part, whole))
-    return bool(part == whole)
 
 
 def find_misplaced(item: Fields, path: tuple[str, ...]) -> Iterator[str]:
