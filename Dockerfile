@@ -1,12 +1,13 @@
 # The one image of Gossamer: the sidecar, the rules of its init container (iptables), the control plane and the injector.
 # Versions and hashes are those of requirements/*.txt. What changes least comes first, so that little is built anew.
 
-# A release names it by digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:...
-ARG BASE=python:3.11-slim-bookworm
+# The digest is that of the index of all architectures. Where another has to do: --build-arg BASE=NAME.
+ARG BASE=python:3.11.16-slim-bookworm@sha256:2e32f7d302adc1c37428355c1e646897c0c53f4fd60b6a551245fb90ee129f91
 FROM ${BASE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# libc6-dev must be that of the libc6 in place, which security updates replace; nothing of this stage's Debian is shipped.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && apt-get install --yes --no-install-recommends gcc=4:12.2.0-3 libc6-dev \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 WORKDIR /src
 COPY requirements/build.txt requirements/image.txt requirements/
@@ -32,7 +33,7 @@ FROM ${BASE}
 ARG BASE
 # Nobody becomes another user in it, and nothing is installed into it: no setuid bits, no pip.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends iptables \
+ && apt-get install --yes --no-install-recommends iptables=1.8.9-2 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  && rm -rf /usr/local/lib/python3.*/site-packages/* /usr/local/bin/pip* /usr/lib/python3*/ensurepip \
            /usr/local/lib/python3.*/ensurepip /usr/share/python-wheels \

@@ -36,7 +36,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not _ADDRESS.fullmatch(self.control_plane):
-            raise Refusal(f"control_plane: {show(self.control_plane)} is not HOST:PORT")
+            raise Refusal(f"the control plane {show(self.control_plane)} is not HOST:PORT")
         for name, text in self.defaults.items():
             if name not in OPTIONS:
                 raise Refusal(f"defaults: {show(name)} is unknown; there are {', '.join(OPTIONS)}")

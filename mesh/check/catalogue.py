@@ -35,6 +35,7 @@ WEBHOOK: Final = (
     Check("webhook-selection", "it is as it was installed", webhook.judge_selection, ("webhook",)),
     Check("webhook-authority", "the API server knows its authority", webhook.judge_bundle, ("webhook",)),
     Check("webhook-certificate", "its certificate is valid", webhook.judge_certificate, ("webhook-authority",)),
+    Check("webhook-guard", "its injector may change nothing else", webhook.judge_guard, ("webhook",)),
     Check("failure-policy", "its failurePolicy fits its replicas", webhook.judge_policy, ("webhook",)),
 )
 WORKLOADS: Final = (

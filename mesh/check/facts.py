@@ -69,7 +69,8 @@ _NOT_ASKED: Final = Unseen("it was not asked for")
 class Facts:
     """`trouble` is why the API cannot be asked at all; `ahead_s` is by how much its clock is ahead of ours.
 
-    `pages` are what the control plane's pods show on their admin port, by pod; None stands for what there is not.
+    `pages` are what the control plane's pods show on their admin port, by pod; `guard` are the admission policy of the
+    injector and its binding; None stands for what there is not.
     """
 
     asked: Asked
@@ -86,6 +87,7 @@ class Facts:
     own_services: tuple[Object, ...] | Unseen = _NOT_ASKED
     budgets: tuple[Object, ...] | Unseen = _NOT_ASKED
     webhook: Object | Unseen | None = _NOT_ASKED
+    guard: tuple[Object | Unseen | None, ...] = ()
     secret: Object | Unseen | None = _NOT_ASKED
     scope: Scope | Unseen = _NOT_ASKED
     pages: Mapping[str, Object | Unseen] | Unseen = _NOT_ASKED

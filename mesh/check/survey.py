@@ -26,7 +26,8 @@ from mesh.install.parts.place import RECORD
 from mesh.install.values import ValuesError, check, complete
 
 T = TypeVar("T")
-_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+_ADMISSION: Final = "/apis/admissionregistration.k8s.io/v1"
+_GUARD: Final = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
 
 
 async def survey(api: Api, asked: Asked) -> Facts:
@@ -121,8 +122,9 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
         find_elsewhere(api, place) if record is None else answer_with(""),
     )
     nobody = Unseen("a single-namespace installation has no webhook")
-    webhook, secret, pages = await asyncio.gather(
-        answer_with(nobody) if is_single else api.find(f"{_ADMISSION}/{INJECTOR}"),
+    webhook, guard, secret, pages = await asyncio.gather(
+        answer_with(nobody) if is_single else api.find(f"{_ADMISSION}/mutatingwebhookconfigurations/{INJECTOR}"),
+        answer_with(()) if is_single else find_guard(api),
         answer_with(nobody) if is_single else api.find(f"{core}/secrets/{INJECTOR}"),
         read_pages(api, place, pods),
     )
@@ -138,10 +140,16 @@ async def survey_installation(api: Api, facts: Facts) -> Facts:
         own_services=services,
         budgets=budgets,
         webhook=webhook,
+        guard=guard,
         secret=secret,
         scope=scope,
         pages=pages,
     )
+
+
+async def find_guard(api: Api) -> tuple[Object | Unseen | None, ...]:
+    """Before Kubernetes 1.30 there is no such kind."""
+    return tuple(await asyncio.gather(*(api.find(f"{_ADMISSION}/{kind}/{INJECTOR}") for kind in _GUARD)))
 
 
 async def answer_with(known: T) -> T:

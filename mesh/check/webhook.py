@@ -17,6 +17,7 @@ from mesh.check.installation import AVAILABLE, explain_absence, name_upgrade, re
 from mesh.check.line import Finding, enumerate_some, fail, ok, skip, warn
 from mesh.install.builder import build
 from mesh.install.difference import is_within
+from mesh.install.parts import guard
 from mesh.version import VERSION
 
 _KIND: Final = "MutatingWebhookConfiguration"
@@ -150,6 +151,29 @@ def judge_lifetime(pair: Pair, facts: Facts, cure: str) -> Finding:
     if left < whole * _LEFT_MIN:
         return fail(f"it was not renewed in time, and expires at {until}", cure)
     return ok(f"valid until {until}")
+
+
+def judge_guard(facts: Facts) -> Finding:
+    """Without the admission policy, whoever steals the injector's token can redirect the webhook."""
+    if see_webhook(facts) is None:
+        return skip("there is no webhook")
+    values, record = read_values(facts), facts.installed
+    if not values[guard.ENABLED]:
+        return skip(f"{guard.ENABLED} is false")
+    if record.version != VERSION:
+        return skip(f"what Gossamer {record.version} installs is not known to this version")
+    wanted = [item for item in build(values, facts.asked.namespace) if item["kind"] in guard.KINDS]
+    changed = [
+        f"the {item['kind']} {NAME} {'is not as it was installed' if found else 'is gone'}"
+        for item, found in zip(wanted, map(see, facts.guard), strict=True)
+        if not found or not is_within(item["spec"], found.get("spec"))
+    ]
+    if changed:
+        return warn(
+            f"whoever steals the injector's token can redirect the webhook: {enumerate_some(changed)}",
+            name_upgrade(facts),
+        )
+    return ok()
 
 
 def judge_policy(facts: Facts) -> Finding:

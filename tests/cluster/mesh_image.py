@@ -55,8 +55,8 @@ def require_builder() -> None:
 
 @functools.cache
 def base_name() -> str:
-    """The public name of the base, which all stages of the Dockerfile share."""
-    (name,) = re.findall(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    """The public name of the base, without the digest: what we make ourselves cannot have that one."""
+    (name,) = re.findall(r"^ARG BASE=(\S+)@sha256:[0-9a-f]{64}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     return str(name)
 
 
@@ -130,7 +130,7 @@ def build_layers() -> None:
     """Run the Dockerfile. Its first stage gets a name, so that its layers are kept and only stale ones are removed."""
     volumes = [f"--volume={path}:{path}:ro" for path in MOUNTED if Path(path).exists()]
     with staged_context() as context:
-        common = ["build", "--pull-never", "--layers", *volumes]
+        common = ["build", "--pull-never", "--layers", f"--build-arg=BASE={base_name()}", *volumes]
         buildah(*common, "--target=build", f"--tag={IMAGE}-build", context)
         buildah(*common, f"--build-arg=VERSION={VERSION}", f"--tag={NAME}", context)
     buildah("rm", "--all")  # of builds that failed

@@ -31,6 +31,9 @@ _ALWAYS: Final = (
 _SOMETIMES: Final = ("matchConditions", "clientConfig.url", "clientConfig.service")
 
 
+KINDS: Final = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+
+
 def guard(component: str) -> list[Tree]:
     return [If(Is(ENABLED), policy(component)), If(Is(ENABLED), binding(component))]
 
@@ -38,7 +41,7 @@ def guard(component: str) -> list[Tree]:
 def policy(component: str) -> Tree:
     return {
         "apiVersion": f"{ADMISSION}/v1",
-        "kind": "ValidatingAdmissionPolicy",
+        "kind": KINDS[0],
         "metadata": common.metadata(NAME, component, is_namespaced=False),
         "spec": {
             "failurePolicy": "Fail",
@@ -79,7 +82,7 @@ def write_rule() -> str:
 def binding(component: str) -> Tree:
     return {
         "apiVersion": f"{ADMISSION}/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
+        "kind": KINDS[1],
         "metadata": common.metadata(NAME, component, is_namespaced=False),
         "spec": {"policyName": NAME, "validationActions": ["Deny"]},
     }

@@ -254,6 +254,12 @@ def test_webhook_certificate(stage: Stage) -> None:
     assert find_wrong(stage.check()) == {}
 
 
+def test_webhook_guard(stage: Stage) -> None:
+    """Without its binding a policy forbids nothing."""
+    with removed(stage, "ValidatingAdmissionPolicyBinding", NAME):
+        expect(stage, {"webhook-guard": "warning"}, f"the ValidatingAdmissionPolicyBinding {NAME} is gone")
+
+
 def test_failure_policy(stage: Stage) -> None:
     stage.change_webhooks(failurePolicy="Fail")
     stage.change_record(**{"values.injector.failurePolicy": '"Fail"'})

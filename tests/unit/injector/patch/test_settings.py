@@ -27,7 +27,7 @@ def test_what_an_installation_says() -> None:
     ("values", "sentence"),
     [
         ({"controlplane": "a:1"}, "'controlplane' is unknown; there are control_plane, never, defaults"),
-        ({"control_plane": "gossamer"}, "control_plane: 'gossamer' is not HOST:PORT"),
+        ({"control_plane": "gossamer"}, "the control plane 'gossamer' is not HOST:PORT"),
         ({"never": "kube-system"}, "never: give a list of namespaces"),
         ({"defaults": []}, "defaults: give an object of options"),
         ({"defaults": {"proxy-user": "1"}}, "defaults: 'proxy-user' is unknown; there are interception, "),

@@ -16,6 +16,7 @@ from mesh.check.line import Line
 from mesh.contract import ENABLED, IMAGE, INJECT
 from mesh.install.builder import build
 from mesh.install.cluster import Record
+from mesh.install.parts.guard import KINDS
 from mesh.install.values import complete
 from mesh.version import VERSION
 
@@ -78,6 +79,10 @@ def make_service(annotations: Object | None = None, **port: Any) -> Object:
     return {"metadata": metadata, "spec": {"selector": {"app": "voting"}, "ports": ports}}
 
 
+def make_guard() -> tuple[Object, ...]:
+    return tuple(item for item in build(complete({}), HOME) if item["kind"] in KINDS)
+
+
 def make_webhook(*authorities: str, **fields: Any) -> Object:
     kind = "MutatingWebhookConfiguration"
     found = next(item for item in build(complete({}), HOME) if item["kind"] == kind)
@@ -108,6 +113,7 @@ WELL = Facts(
     own_services=(make_own_service("controlplane"), make_own_service("injector")),
     budgets=(),
     webhook=make_webhook(PAIR.authority),
+    guard=make_guard(),
     secret=make_secret(PAIR),
     scope=Scope({"shop": make_namespace()}, (make_pod(),), (make_service(),)),
     pages={"controlplane-one": {"streams": [{"node": "voting.shop"}], "nacks": []}},

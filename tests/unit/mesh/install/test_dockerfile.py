@@ -12,9 +12,15 @@ TEXT = (ROOT / "Dockerfile").read_text()
 COPIED = [name for line in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE) for name in line.split()[:-1]]
 
 
-def test_its_base_has_a_public_name_without_any_host_and_a_release_may_pin_it() -> None:
+def test_its_base_has_a_public_name_without_any_host_and_is_pinned_by_digest() -> None:
     assert re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE) == ["${BASE}", "${BASE}"]
-    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", base_name())
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", base_name())
+
+
+def test_what_is_installed_of_debian_has_its_version() -> None:
+    installed = " ".join(re.findall(r"apt-get install (.+) \\$", TEXT, re.MULTILINE)).split()
+    names = [word for word in installed if not word.startswith("--")]
+    assert [name for name in names if "=" not in name] == ["libc6-dev"]
 
 
 @pytest.mark.parametrize("name", COPIED)
