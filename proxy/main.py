@@ -24,7 +24,7 @@ from proxy.errors import ConfigError, ListenError
 from proxy.life import Door, Drain, Life, Siblings, Worker, read_life
 from proxy.metrics.process import add_process_metrics
 from proxy.metrics.registry import Registry
-from proxy.net.descriptors import watch_descriptors
+from proxy.net.descriptors import prepare_descriptors, watch_descriptors
 from proxy.net.log import log, log_bug, log_unhandled
 from proxy.outbound import Outbound
 from proxy.route.model import OPAQUE, PROTOCOLS, Address, ProxyConfig, join_host_port
@@ -328,9 +328,12 @@ def main(argv: list[str]) -> int:
         print(f"mesh proxy: {error}", file=sys.stderr)
         return 2
     siblings = Siblings(arguments.workers)
-    return run_workers(
-        arguments.workers, lambda worker: uvloop.run(run(arguments, config, membership, life, siblings, worker))
-    )
+
+    def work(worker: int) -> int:
+        prepare_descriptors()
+        return uvloop.run(run(arguments, config, membership, life, siblings, worker))
+
+    return run_workers(arguments.workers, work)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from proxy.route.hints import Address
 
 BACKLOG = 1024
 # One wake-up accepts no more than this, so that a storm of clients does not hold up those who are served.
-_BATCH = 64
+_BATCH = 8
 _REST_S = 0.1
 # It is said again only where there was enough for so long.
 _QUIET_S = 60.0

@@ -30,7 +30,7 @@ HTTP_IDLE_S = 3_600.0
 # Where a kernel wakes us for nothing, it may do so this often.
 _REST_S = 0.05
 # Of those whose time is up, a turn of the loop hands over no more than so many: requests wait behind a flood else.
-_BATCH = 16
+_BATCH = 8
 _CLOSE_WAIT = 8  # tcp_states.h
 
 

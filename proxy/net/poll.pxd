@@ -3,11 +3,13 @@ cimport cython
 @cython.final
 cdef class Poller:
     cdef public dict _readers, _writers
-    cdef public set _fresh
+    cdef public dict _moved, _ended
     cdef public object _epoll, _loop
 
     @cython.locals(events=cython.int)
     cpdef _dispatch(self)
+    @cython.locals(events=cython.int)
+    cpdef _serve(self, dict fetched)
     @cython.locals(found=tuple)
     cpdef _call(self, dict callbacks, object fd)
     cpdef remove_reader(self, object fd)

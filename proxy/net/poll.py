@@ -4,6 +4,8 @@ An epoll of our own, which the loop watches as one file descriptor. The `add_rea
 to watch a socket once it has an error, and what was received before a reset is then never read. It is also less memory
 for each idle connection, and a callback that fails cannot be called again and again.
 
+Connections that go come second: when thousands go at once, others would wait for all of them.
+
 Invariant: who has removed a callback is not called any more, and nobody gets an event of a socket that was closed and
 whose number is his now.
 """
@@ -17,8 +19,15 @@ from typing import Any, Protocol
 
 from proxy.net.log import log_bug
 
-# One wake-up calls no more than so many, then the loop looks at its other work: requests wait behind bulk else.
-_BATCH = 16
+# One wake-up calls no more than so many of each kind, then the loop looks at its other work: requests wait behind bulk
+# else. It fetches more, to tell who goes.
+_BATCH = 8
+_FETCHED = 1_024
+# The other side has ended, or has been reset. Without RDHUP who has ended would look like one who has sent something.
+_RDHUP = getattr(select, "EPOLLRDHUP", 0)
+_READS = getattr(select, "EPOLLIN", 0) | _RDHUP
+_WRITES = getattr(select, "EPOLLOUT", 0)
+_ENDS = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0) | _RDHUP
 
 
 class Watcher(Protocol):
@@ -38,15 +47,16 @@ def make_watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
 class Poller:
     """One per loop."""
 
-    __slots__ = ("_epoll", "_fresh", "_loop", "_readers", "_writers")
+    __slots__ = ("_ended", "_epoll", "_loop", "_moved", "_readers", "_writers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
         self._loop = loop
         self._readers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self._writers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
-        # Registered since the events at hand were fetched: these are not theirs.
-        self._fresh: set[int] = set()
+        # Events that were fetched, by descriptor, in the order in which they came.
+        self._moved: dict[int, int] = {}
+        self._ended: dict[int, int] = {}
         loop.add_reader(self._epoll.fileno(), self._dispatch)
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
@@ -63,11 +73,11 @@ class Poller:
 
     def remove_reader(self, fd: int) -> None:
         if self._readers.pop(fd, None) is not None:
-            self._shrink(fd, select.EPOLLOUT if fd in self._writers else 0)
+            self._shrink(fd, _WRITES if fd in self._writers else 0)
 
     def remove_writer(self, fd: int) -> None:
         if self._writers.pop(fd, None) is not None:
-            self._shrink(fd, select.EPOLLIN if fd in self._readers else 0)
+            self._shrink(fd, _READS if fd in self._readers else 0)
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
@@ -75,29 +85,43 @@ class Poller:
 
     def _grow(self, fd: int, is_known: bool) -> None:
         if is_known:
-            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+            self._epoll.modify(fd, _READS | _WRITES)
         else:
-            self._fresh.add(fd)
-            self._epoll.register(fd, select.EPOLLIN if fd in self._readers else select.EPOLLOUT)
+            self._epoll.register(fd, _READS if fd in self._readers else _WRITES)
 
     def _shrink(self, fd: int, events: int) -> None:
         if events:
             self._epoll.modify(fd, events)
         else:
             self._epoll.unregister(fd)
+            self._moved.pop(fd, None)
+            self._ended.pop(fd, None)
 
     def _dispatch(self) -> None:
-        self._fresh.clear()
-        for fd, events in self._epoll.poll(0, _BATCH):
+        for fd, events in self._epoll.poll(0, _FETCHED):
+            if not events & _ENDS:
+                self._moved[fd] = events
+            elif fd not in self._moved:
+                self._ended[fd] = events
+        self._serve(self._moved)
+        self._serve(self._ended)
+
+    def _serve(self, fetched: dict[int, int]) -> None:
+        """The oldest ones. Who is called may remove the others."""
+        for _ in range(_BATCH):
+            if not fetched:
+                return
+            fd = next(iter(fetched))
+            events = fetched.pop(fd)
             # An error or the end is for whoever is there; a read or a write then tells which it is.
-            if events & ~select.EPOLLOUT:
+            if events & ~_WRITES:
                 self._call(self._readers, fd)
-            if events & ~select.EPOLLIN:
+            if events & ~_READS:
                 self._call(self._writers, fd)
 
     def _call(self, callbacks: dict[int, tuple[Callable[..., object], tuple[Any, ...]]], fd: int) -> None:
         found = callbacks.get(fd)
-        if found is None or fd in self._fresh:
+        if found is None:
             return
         callback, args = found
         try:

@@ -7,11 +7,11 @@ idle for longest; who was of use a moment ago stays, and then it is the newcomer
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import NamedTuple, Protocol
 
+from proxy.net.descriptors import raise_descriptors
 from proxy.net.relief import MAX_HELD_BYTES, Holder, relieve
 from proxy.relay.relay import Tally
 
@@ -113,11 +113,3 @@ class Room:
             if excess < 0 or excess >= before:
                 break
         return gone
-
-
-def raise_descriptors() -> int:
-    """Allow this process as many open files as it may have, and say how many these are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return MAX_CONNECTIONS * 4 if hard == resource.RLIM_INFINITY else hard

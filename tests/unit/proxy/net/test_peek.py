@@ -74,7 +74,7 @@ async def test_those_whose_time_is_up_together_leave_room_for_other_work() -> No
             detector.arrive(server, ("127.0.0.1", port))
         detector.sweep(monotonic() + 10.0)
         for turn in count(1):
-            assert len(handed_over) == min(16 * turn, 100)
+            assert len(handed_over) == min(8 * turn, 100)
             detector.sweep(monotonic() + 10.0)  # a second one hurries nobody
             if len(handed_over) == 100:
                 break

@@ -8,8 +8,9 @@ from time import monotonic
 import pytest
 
 from proxy.metrics.registry import Registry
+from proxy.net.descriptors import raise_descriptors
 from proxy.net.relief import HOLDS_TOO_MUCH, relieve
-from proxy.net.room import MAX_CONNECTIONS, TOO_MANY, Idle, Room, raise_descriptors
+from proxy.net.room import MAX_CONNECTIONS, TOO_MANY, Idle, Room
 from proxy.outbound import OutboundTally
 from proxy.relay.relay import Tally
 
