@@ -77,10 +77,10 @@ class Http1:
         """As `Traffic` has it."""
         self.relay.sweep(now)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.listener.sweep(now)
-        self.pool.sweep(now)
+        await self.listener.sweep(now)
+        await self.pool.sweep(now)
 
     def flush(self) -> None:
         flush_http1(self.relay.flushes)
@@ -94,7 +94,7 @@ class Http1:
         self.listener.drain(monotonic())
         while self.listener.adapters and monotonic() < deadline_s:
             await asyncio.sleep(_DRAIN_TICK_S)
-            self.listener.sweep(monotonic())
+            await self.listener.sweep(monotonic())
         has_ended = not self.listener.adapters
         self.listener.abort_all()
         return has_ended

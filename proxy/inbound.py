@@ -70,6 +70,6 @@ class Inbound:
         """As `Traffic` has it."""
         self.traffic.tick(now)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.traffic.sweep(now)
+        await self.traffic.sweep(now)

@@ -283,10 +283,11 @@ class Interception:
     def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
         self.detector.sweep(now)
-        self.opaque.sweep(now)
+        self.opaque.tick(now)
 
-    def sweep(self, now: float) -> None:
-        """Every second or so: forget the destinations that nobody uses."""
+    async def sweep(self, now: float) -> None:
+        """Every second or so: end raw connections that nobody uses, and forget such destinations."""
+        await self.opaque.sweep(now)
         for original in self._find_unused(now):
             if now - self.scopes[original].used_s > _UNUSED_S:
                 self._forget(original, now)

@@ -167,9 +167,9 @@ class Outbound:
         if self.destinations is not None:
             self.destinations.tick(now)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.traffic.sweep(now)
+        await self.traffic.sweep(now)
         if self.destinations is not None:
             self.destinations.sweep(now)
 

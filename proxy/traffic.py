@@ -193,14 +193,15 @@ class Traffic:
         for side in self._sides():
             side.tick(now)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Every second or so: timeouts of connections."""
-        self.listener.sweep(now)
+        await self.listener.sweep(now)
+        await self.pool.sweep(now)
         self.clusters.retire_surplus(now)
         if self.clusters.end_futile(now):
             self.forget_decisions()
         for side in self._sides():
-            side.sweep(now)
+            await side.sweep(now)
 
     # ---- the end
 
@@ -250,27 +251,27 @@ def make_limits(settings: model.Settings) -> Limits:
 
 
 class Direction(Protocol):
-    """`tick` is called ten times a second or so, `sweep` every second or so, with the time."""
+    """`tick` is called ten times a second or so, `sweep` every second or so, with the time; that one takes its time."""
 
     traffic: Traffic
 
     def tick(self, now: float) -> None: ...
 
-    def sweep(self, now: float) -> None: ...
+    async def sweep(self, now: float) -> None: ...
 
 
 async def keep_time(directions: Sequence[Direction], registry: Registry) -> None:
-    """The one coarse clock: timeouts of requests, of connections, and of metrics, for ever."""
-    next_sweep_s = next_evict_s = 0.0
+    """The two coarse clocks, for ever: timeouts of requests and of metrics, and of connections."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_tick(directions, registry))
+        group.create_task(_sweep(directions))
+
+
+async def _tick(directions: Sequence[Direction], registry: Registry) -> None:
+    next_evict_s = 0.0
     epoch = registry.epoch
     while True:
-        await asyncio.sleep(TICK_S)
-        # After a halt of the process timers come before sockets: what peers have sent meanwhile is read first.
-        await asyncio.sleep(0)
-        now = monotonic()
-        is_sweep = now >= next_sweep_s
-        if is_sweep:
-            next_sweep_s = now + _SWEEP_S
+        now = await _wait(TICK_S)
         try:
             if now >= next_evict_s:
                 next_evict_s = now + _EVICT_S
@@ -279,9 +280,25 @@ async def keep_time(directions: Sequence[Direction], registry: Registry) -> None
                 if registry.epoch != epoch:
                     direction.traffic.forget_decisions()
                 direction.tick(now)
-                if is_sweep:
-                    direction.sweep(now)
                 direction.traffic.flush()
             epoch = registry.epoch
         except Exception as bug:  # Without this clock no request would ever time out.
-            log_bug("the sweep", bug)
+            log_bug("the clock", bug)
+
+
+async def _sweep(directions: Sequence[Direction]) -> None:
+    while True:
+        now = await _wait(_SWEEP_S)
+        for direction in directions:
+            try:
+                await direction.sweep(now)
+                direction.traffic.flush()
+            except Exception as bug:  # Without it no connection would ever time out.
+                log_bug("the sweep", bug)
+
+
+async def _wait(duration_s: float) -> float:
+    """The time then. After a halt of the process timers come before sockets: what has come meanwhile is read first."""
+    await asyncio.sleep(duration_s)
+    await asyncio.sleep(0)
+    return monotonic()

@@ -21,6 +21,7 @@ from proxy.net.log import log_bug
 from proxy.net.patience import Patience, end_gone
 from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
 from proxy.net.room import Idle
+from proxy.net.turns import in_turns
 from proxy.relay.http1.downstream import DRAIN_IDLE_S, Downstream
 from proxy.relay.relay import Relay, Tally
 
@@ -93,15 +94,15 @@ class Http1Listener:
     def _ended(self, adapter: Http1Adapter, error: str) -> None:
         self.adapters.pop(adapter, None)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Every second or so: end what is idle, stuck, too old, or has been told to go."""
-        for adapter, watched in list(self.adapters.items()):
+        async for adapter, watched in in_turns(list(self.adapters.items())):
             try:
                 self._look_at(adapter, watched, now)
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
-        end_gone(self.patience, self.adapters, self._is_doubtful, now)
+        await end_gone(self.patience, self.adapters, self._is_doubtful, now)
         self.busy = sum(adapter.conn.owner is not None for adapter in self.adapters)
         flush_http1(self.relay.flushes)
 
@@ -146,20 +147,22 @@ class Http1Listener:
         """With those of the endpoints that serve them: each request has one for itself."""
         return len(self.adapters) + self.busy
 
-    def find_idle(self) -> Iterator[Idle]:
-        for adapter in self.adapters:
+    def find_idle(self) -> Iterator[Idle | None]:
+        for adapter in list(self.adapters):
             conn = adapter.conn
             assert isinstance(conn, Downstream)
-            if conn.owner is None and adapter.transport is not None:
+            if conn.owner is None and adapter.transport is not None and adapter in self.adapters:
                 since_s = max(conn.idle_since_s, conn.now)
                 yield Idle(conn.messages > 0, since_s, partial(self._evict, adapter))
+            else:
+                yield None
 
     def _evict(self, adapter: Http1Adapter) -> None:
         self.adapters.pop(adapter, None)
         adapter.abort()
 
     def find_held(self) -> Iterator[tuple[int, Http1Adapter]]:
-        for adapter in self.adapters:
+        for adapter in list(self.adapters):
             owner = adapter.conn.owner
             # What was read and waits for its turn, and a body that is kept for a second attempt, or for a connection.
             size = count_unwritten(adapter.transport) + len(adapter.tail)
@@ -167,8 +170,7 @@ class Http1Listener:
                 size += owner.body_bytes
             if owner is not None and owner.up is not None and owner.up.io is not None:
                 size += count_unwritten(owner.up.io.transport)
-            if size:
-                yield size, adapter
+            yield size, adapter
 
     def end_held(self, one: Http1Adapter, tally: Tally) -> None:
         tally.protocol_fault("downstream", HOLDS_TOO_MUCH)

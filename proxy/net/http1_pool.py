@@ -107,7 +107,7 @@ class Http1Pool:
         self.asked[adapter] = heard_s
         return has_sent or adapter.conn.closed or count_unwritten(adapter.transport) > 0
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Every second or so: close what has been idle for long, and end those whose endpoint is gone."""
         suspects = self.relay.suspects
         while suspects:
@@ -117,7 +117,7 @@ class Http1Pool:
             link.close_idle(now)
         self._end_late(now)
         self.patience.timeout_s = self.user_timeout_s
-        end_gone(self.patience, self.adapters, self._is_doubtful, now)
+        await end_gone(self.patience, self.adapters, self._is_doubtful, now)
         flush_http1(self.relay.flushes)
 
     def _end_late(self, now: float) -> None:

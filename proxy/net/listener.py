@@ -19,6 +19,7 @@ from proxy.net.log import log_bug
 from proxy.net.patience import Patience, end_gone
 from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
 from proxy.net.room import Idle, Room
+from proxy.net.turns import in_turns
 from proxy.relay.downstream import Downstream
 from proxy.relay.relay import Relay, Tally
 from proxy.route.model import Settings
@@ -121,16 +122,16 @@ class Listener:
         self.adapters.discard(adapter)
         self.take_http1(adapter.release(), nbytes)
 
-    def sweep(self, now: float) -> None:
+    async def sweep(self, now: float) -> None:
         """Every second or so: end what is idle, stuck, too old, or has been told to go."""
-        for adapter in list(self.adapters):
+        async for adapter in in_turns(list(self.adapters)):
             try:
                 self._look_at(adapter, now)
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
-        end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
-        self.room.relieve()
+        await end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
+        await self.room.relieve()
         flush(self.relay.flushes)
 
     def _look_at(self, adapter: Adapter, now: float) -> None:
@@ -169,13 +170,15 @@ class Listener:
     def count_descriptors(self) -> int:
         return len(self.adapters)
 
-    def find_idle(self) -> Iterator[Idle]:
-        for adapter in self.adapters:
+    def find_idle(self) -> Iterator[Idle | None]:
+        for adapter in list(self.adapters):
             conn = adapter.conn
             assert isinstance(conn, Downstream)
-            if conn.open_streams == 0 and adapter.transport is not None:
+            if conn.open_streams == 0 and adapter.transport is not None and adapter in self.adapters:
                 since_s = max(conn.idle_since_s, conn.now)
                 yield Idle(conn.last_peer_id != 0, since_s, partial(self._evict, adapter))
+            else:
+                yield None
 
     def _evict(self, adapter: Adapter) -> None:
         self.adapters.discard(adapter)
@@ -183,14 +186,13 @@ class Listener:
 
     def find_held(self) -> Iterator[tuple[int, Adapter]]:
         counts = sum(adapter.conn.open_streams for adapter in self.adapters) > _FEW_STREAMS
-        for adapter in self.adapters:
+        for adapter in list(self.adapters):
             conn = adapter.conn
             assert isinstance(conn, Downstream)
             size = count_unwritten(adapter.transport)
             if counts and conn.open_streams:
                 size += conn.count_held()
-            if size:
-                yield size, adapter
+            yield size, adapter
 
     def end_held(self, one: Adapter, tally: Tally) -> None:
         if one.conn.closed:
@@ -216,7 +218,7 @@ class Listener:
             self.server.close()
         while self.adapters and monotonic() < deadline_s:
             await asyncio.sleep(0.05)
-            self.sweep(monotonic())
+            await self.sweep(monotonic())
         ended = not self.adapters
         for adapter in list(self.adapters):
             adapter.abort()

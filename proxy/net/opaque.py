@@ -24,6 +24,7 @@ from proxy.net.patience import LOOK_PART, Patience, make_timeout
 from proxy.net.poll import Watcher
 from proxy.net.relief import HOLDS_TOO_MUCH
 from proxy.net.room import Idle
+from proxy.net.turns import in_turns
 from proxy.relay.opaque import Address, Way
 from proxy.relay.relay import Tally
 from proxy.route.hints import Hints
@@ -31,6 +32,8 @@ from proxy.route.hints import Hints
 # Long: pools of database connections rest for hours, and a dead peer is found by keepalive long before.
 IDLE_TIMEOUT_S = 86_400.0
 # How often idle connections are looked for, and how exact the timeout is, as a part of it.
+# A tick looks at no more than so many that are being connected.
+_TICKED = 512
 _IDLE_PART = 1 / 16
 
 
@@ -70,6 +73,8 @@ class OpaqueRelay:
         self.opening: set[OpaqueConnection] = set()
         self.patience: Patience[Flow] = Patience(user_timeout_s)
         self.next_look_s = 0.0
+        # Those of `opening` that the next ticks look at.
+        self.round: list[OpaqueConnection] = []
 
     def begin(
         self,
@@ -108,28 +113,37 @@ class OpaqueRelay:
 
     # ---- from time to time
 
-    def sweep(self, now: float) -> None:
-        """To be called every tenth of a second or so."""
-        for conn in list(self.opening):
-            self._tend(conn, partial(conn.tick, now))
-        if now >= self.next_look_s:
-            self.next_look_s = now + min(self.user_timeout_s * LOOK_PART, self.idle_timeout_s * _IDLE_PART)
-            self._look(now)
+    def tick(self, now: float) -> None:
+        """To be called every tenth of a second or so: who is being connected, so many at a time."""
+        if not self.round:
+            self.round = list(self.opening)
+        for conn in self.round[:_TICKED]:
+            if conn in self.opening:
+                self._tend(conn, partial(conn.tick, now))
+        del self.round[:_TICKED]
 
-    def _look(self, now: float) -> None:
-        """End those whose peer is gone, and those that nobody uses."""
-        owing = self.patience.owing
-        doubtful: list[Flow] = []
-        for conn in list(self.connections):
-            if conn.has_moved(now) or conn.outward in owing or conn.inward in owing:
-                doubtful += (flow for flow in (conn.outward, conn.inward) if flow is not None)
-            if conn.is_idle(now):
-                self._tend(conn, partial(conn.abort, "ETIMEDOUT"))
-            else:
-                self._tend(conn, conn.look_behind_end)
+    async def sweep(self, now: float) -> None:
+        """Every second or so: end those whose peer is gone, and those that nobody uses."""
+        if now < self.next_look_s:
+            return
+        self.next_look_s = now + min(self.user_timeout_s * LOOK_PART, self.idle_timeout_s * _IDLE_PART)
         self.patience.timeout_s = self.user_timeout_s
-        for flow in self.patience.find_gone(((flow, flow.sink.fileno()) for flow in doubtful), now):
-            self._tend(flow.owner, partial(flow.owner.broken, flow.sink, make_timeout()))
+        self.patience.begin()
+        async for conn in in_turns(list(self.connections)):
+            if not conn.closed:
+                self._tend(conn, partial(self._look_at, conn, now))
+
+    def _look_at(self, conn: OpaqueConnection, now: float) -> None:
+        before = self.patience.before
+        is_doubtful = conn.has_moved(now) or conn.outward in before or conn.inward in before
+        if conn.is_idle(now):
+            conn.abort("ETIMEDOUT")
+            return
+        conn.look_behind_end()
+        if is_doubtful:
+            for flow in (conn.outward, conn.inward):
+                if flow is not None and not conn.closed and self.patience.is_gone(flow, flow.sink.fileno(), now):
+                    conn.broken(flow.sink, make_timeout())
 
     def _tend(self, conn: Owner, what: Callable[[], None]) -> None:
         try:
@@ -146,15 +160,17 @@ class OpaqueRelay:
     def count_descriptors(self) -> int:
         return 2 * (len(self.connections) + self.pipes.open)
 
-    def find_idle(self) -> Iterator[Idle]:
-        now = monotonic()
-        for conn in self.connections:
+    def find_idle(self) -> Iterator[Idle | None]:
+        for conn in list(self.connections):
+            if conn.closed:
+                yield None
+                continue
             moved = conn.count_moved()
-            since_s = conn.active_s if moved == conn.moved else now
+            since_s = conn.active_s if moved == conn.moved else monotonic()
             yield Idle(moved > 0 or conn.has_spoken, since_s, partial(conn.abort, ""))
 
     def find_held(self) -> Iterator[tuple[int, Flow]]:
-        for flow in self.shop.waiting:
+        for flow in list(self.shop.waiting):
             yield flow.held + len(flow.rest), flow
 
     def end_held(self, one: Flow, tally: Tally) -> None:
@@ -168,7 +184,8 @@ class OpaqueRelay:
         deadline_s = monotonic() + timeout_s
         while self.connections and monotonic() < deadline_s:
             await asyncio.sleep(0.05)
-            self.sweep(monotonic())
+            self.tick(monotonic())
+            await self.sweep(monotonic())
         has_ended = not self.connections
         self.close()
         return has_ended

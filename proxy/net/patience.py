@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 from proxy.net.kernel import Answer, ask_kernel, reset_at_close
+from proxy.net.turns import in_turns
 
 T = TypeVar("T")
 # How often there is a look, and how long there must have been no answer: together with a sweep's second, one timeout.
@@ -29,11 +30,13 @@ _SLACK_S = 0.1
 
 
 class Patience(Generic[T]):
-    """One for each sweep. `owing` are those that were owed something at the last look, and since when in vain."""
+    """One for each sweep. `owing` are those of the look that goes on, or has ended, that are owed something, and since
+    when in vain; `before` are those of the look before it, all of which are to be asked about again."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
         self.owing: dict[T, float] = {}
+        self.before: dict[T, float] = {}
         self.next_s = 0.0
 
     def is_due(self, now: float) -> bool:
@@ -43,19 +46,17 @@ class Patience(Generic[T]):
         self.next_s = now + self.timeout_s * LOOK_PART
         return True
 
-    def find_gone(self, doubtful: Iterable[tuple[T, int]], now: float) -> list[T]:
-        """Of these, with their descriptors, the ones whose peer is gone. Who was `owing` must be among them."""
-        owing: dict[T, float] = {}
-        gone = []
-        for one, fd in doubtful:
-            answer = ask_kernel(fd)
-            if not answer.is_owed:
-                continue
-            since_s = owing[one] = read_silence(answer, self.owing.get(one, now), now)
-            if now - since_s >= self.timeout_s * _GONE_PART:
-                gone.append(one)
-        self.owing = owing
-        return gone
+    def begin(self) -> None:
+        """A look."""
+        self.before, self.owing = self.owing, {}
+
+    def is_gone(self, one: T, fd: int, now: float) -> bool:
+        """Whether the peer of one that may be owed something, with this descriptor, is gone."""
+        answer = ask_kernel(fd)
+        if not answer.is_owed:
+            return False
+        since_s = self.owing[one] = read_silence(answer, self.before.get(one, now), now)
+        return now - since_s >= self.timeout_s * _GONE_PART
 
 
 def read_silence(answer: Answer, since_s: float, now: float) -> float:
@@ -64,17 +65,20 @@ def read_silence(answer: Answer, since_s: float, now: float) -> float:
     return since_s if is_silent else now
 
 
-def end_gone(patience: Patience[Any], adapters: Iterable[Any], is_doubtful: Callable[[Any], bool], now: float) -> None:
+async def end_gone(
+    patience: Patience[Any], adapters: Collection[Any], is_doubtful: Callable[[Any], bool], now: float
+) -> None:
     """To be called at every sweep over adapters of either version of HTTP."""
     if not patience.is_due(now):
         return
-    doubtful = [
-        (adapter, adapter.transport.get_extra_info("socket").fileno())
-        for adapter in adapters
-        if is_open(adapter.transport) and (adapter in patience.owing or is_doubtful(adapter))
-    ]
-    for adapter in patience.find_gone(doubtful, now):
-        give_up(adapter)
+    patience.begin()
+    async for adapter in in_turns(list(adapters)):
+        if adapter not in adapters or not is_open(adapter.transport):
+            continue
+        if adapter in patience.before or is_doubtful(adapter):
+            fd = adapter.transport.get_extra_info("socket").fileno()
+            if patience.is_gone(adapter, fd, now):
+                give_up(adapter)
 
 
 def is_open(transport: Any) -> bool:

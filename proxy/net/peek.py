@@ -236,13 +236,15 @@ class Detector:
         return len(self)
 
     def count_descriptors(self) -> int:
-        return len(self)
+        """With those that they may need for an endpoint in a moment."""
+        return 2 * len(self)
 
-    def find_idle(self) -> Iterator[Idle]:
+    def find_idle(self) -> Iterator[Idle | None]:
         for queue in (self.waiting, self.hinted, self.begun, self.resting):
-            for one in queue:
+            for one in list(queue):
                 # Since its word was due: those that were passed on in silence have been idle for longer.
-                yield Idle(False, one.since_s + self.timeout_s, partial(self._drop, one, "pressure"))
+                since_s = one.since_s + self.timeout_s
+                yield Idle(False, since_s, partial(self._drop, one, "pressure")) if one in one.where else None
 
     def find_held(self) -> Iterator[tuple[int, Undecided]]:
         """Nothing has been read of them."""

@@ -19,6 +19,7 @@ from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import PARTIAL_S, Adapter, ReadBuffer, describe, flush, tune_socket
 from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
+from proxy.net.turns import in_turns
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
 from proxy.relay.upstream import Upstream
@@ -148,7 +149,6 @@ class Pool:
         self.said: dict[Adapter, str] = {}
         self.loop = asyncio.get_running_loop()
         self.dials: Dials[Link] = Dials(self._connect, self._dropped)
-        self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
 
     def dial(self, link: Link) -> None:
         """Called by a link that wants one more connection."""
@@ -222,22 +222,22 @@ class Pool:
             link.endpoint.renew()
             link.dial_more()
 
-    def _sweep(self) -> None:
-        """End connections whose endpoint is gone, or leaves a frame unfinished: nothing can be answered behind it."""
-        self.sweeping = self.loop.call_later(_SWEEP_S, self._sweep)
-        now = monotonic()
-        for adapter in list(self.adapters):
+    async def sweep(self, now: float) -> None:
+        """Every second or so: end connections whose endpoint is gone, or leaves a frame unfinished.
+
+        Behind such a frame nothing can be answered.
+        """
+        async for adapter in in_turns(list(self.adapters)):
             conn = adapter.conn
             if conn.peer_settings_seen and not conn.closed and adapter.is_stuck(now, PARTIAL_S):
                 conn.fail(ENHANCE_YOUR_CALM, "incomplete frame")
         self.patience.timeout_s = self.user_timeout_s
-        end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
+        await end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
         flush(self.relay.flushes)
 
     def close(self) -> None:
         """End everything at once."""
         self.dials.close()
-        self.sweeping.cancel()
         for adapter in list(self.adapters):
             adapter.abort()
 

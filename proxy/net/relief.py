@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from proxy.net.turns import in_turns
 from proxy.relay.relay import Tally
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
@@ -17,17 +18,17 @@ HOLDS_TOO_MUCH = "too much waits for it"
 
 
 class Holder(Protocol):
-    """Connections of one kind. `find_held` gives those for which something waits, and how many bytes; `end_held` ends
-    one of them, and counts that."""
+    """Connections of one kind. `find_held` gives how many bytes wait for each of them, while they come and go;
+    `end_held` ends one of them, and counts that."""
 
     def find_held(self) -> Iterable[tuple[int, Any]]: ...
 
     def end_held(self, one: Any, tally: Tally) -> None: ...
 
 
-def relieve(holders: Iterable[Holder], tally: Tally, max_held_bytes: int) -> None:
+async def relieve(holders: Iterable[Holder], tally: Tally, max_held_bytes: int) -> None:
     """End those for whom most waits, until there is no more than the budget."""
-    held = [(size, holder, one) for holder in holders for size, one in holder.find_held()]
+    held = [(size, holder, one) for holder in holders async for size, one in in_turns(holder.find_held()) if size]
     total = sum(size for size, _, _ in held)
     if total <= max_held_bytes:
         return

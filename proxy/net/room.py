@@ -2,12 +2,15 @@
 
 Invariant: they never take more than three quarters of the process's descriptors, so that some are left for endpoints
 and the admin port. When there are too many, those that never asked for anything go first, then those that have been
-idle for longest; who was of use a moment ago stays, and then it is the newcomer who goes.
+idle for longest, of some that are looked at in turn; who was of use a moment ago stays, and then it is the newcomer who
+goes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from heapq import nsmallest
+from itertools import chain, islice
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -22,10 +25,14 @@ TOO_MANY = "too many connections"
 _RESERVED_PART = 0.25
 # A connection that has been of use is idle only after so long: the next request may be on its way.
 _RECENT_S = 10.0
-# How many go at once when there are too many: to look for them costs more than to end them.
-_EVICTED_PART = 0.05
-# Where nobody could go, nobody is looked for again so soon: a flood would make us look at all for each newcomer.
-_REST_S = 0.2
+# Where there are too many, so many are looked at, in turn, and of these no more than so many go: to look at all, and to
+# end many, would take longer than others can wait. (Redis chooses among samples, too: maxmemory-samples.)
+_LOOKED = 512
+_ENDED = 4
+# Nor more than this part of all.
+_PART = 20
+# Where nobody could go, nobody is looked for again so soon: a flood would make us look for each newcomer.
+_REST_S = 0.01
 
 
 class Idle(NamedTuple):
@@ -43,7 +50,8 @@ class Kind(Holder, Protocol):
 
     def count_descriptors(self) -> int: ...
 
-    def find_idle(self) -> Iterable[Idle]: ...
+    def find_idle(self) -> Iterator[Idle | None]:
+        """One after the other of those that there were when it was asked; None for who cannot go, or has gone."""
 
 
 class Room:
@@ -56,6 +64,8 @@ class Room:
         self.max_descriptors = MAX_CONNECTIONS * 2
         self.max_held_bytes = MAX_HELD_BYTES
         self.rests_until_s = 0.0
+        # Those that were not looked at yet.
+        self.walk: Iterator[Idle | None] = iter(())
 
     def join(self, kind: Kind) -> None:
         """Count these connections too."""
@@ -84,32 +94,35 @@ class Room:
             return True
         now = monotonic()
         if now >= self.rests_until_s:
-            gone = self._make(now, excess)
-            # Some kinds take a moment to go.
-            if gone > excess or self._count_excess() < 0:
+            gone = self._make(now)
+            # Some kinds take a moment to go. Where there are far too many, each newcomer makes them fewer.
+            if gone > min(excess, _ENDED - 1) or self._count_excess() < 0:
                 return True
             if not gone:
                 self.rests_until_s = now + _REST_S
         self.tally.protocol_fault("downstream", TOO_MANY)
         return False
 
-    def relieve(self) -> None:
+    async def relieve(self) -> None:
         """End those for whom too much waits; to be called every second or so."""
-        relieve(self.kinds, self.tally, self.max_held_bytes)
+        if self._count_excess() < 0:
+            self.walk = iter(())  # it holds some that are gone
+        await relieve(self.kinds, self.tally, self.max_held_bytes)
 
-    def _make(self, now: float, excess: int) -> int:
-        """End who can go, a part of all at a time, until there is room again; how many went."""
+    def _make(self, now: float) -> int:
+        """End those who should go first of the next few; how many went."""
         before_s = now - _RECENT_S
-        idle = [one for kind in self.kinds for one in kind.find_idle() if not one.is_used or one.since_s < before_s]
-        idle.sort(key=lambda one: (one.is_used, one.since_s))
-        most = max(1, int(min(self.max_connections, self.max_descriptors) * _EVICTED_PART))
-        gone = 0
-        while gone < len(idle):
-            for one in idle[gone : gone + most]:
-                one.end()
-                self.tally.protocol_fault("downstream", TOO_MANY)
-            gone = min(gone + most, len(idle))
-            before, excess = excess, self._count_excess()
-            if excess < 0 or excess >= before:
-                break
-        return gone
+        idle = [one for one in self._look() if one and (not one.is_used or one.since_s < before_s)]
+        most = max(1, min(_ENDED, min(self.max_connections, self.max_descriptors) // _PART))
+        chosen = nsmallest(most, idle, key=lambda one: (one.is_used, one.since_s))
+        for one in chosen:
+            one.end()
+            self.tally.protocol_fault("downstream", TOO_MANY)
+        return len(chosen)
+
+    def _look(self) -> list[Idle | None]:
+        seen = list(islice(self.walk, _LOOKED))
+        if len(seen) < _LOOKED:
+            self.walk = chain.from_iterable(kind.find_idle() for kind in self.kinds)
+            seen = list(islice(self.walk, _LOOKED))
+        return seen

@@ -82,8 +82,8 @@ async def sweep(relay: Relay, listener: Http1Listener, pool: Http1Pool) -> None:
         now = monotonic()
         relay.sweep(now)
         if ticks % _SWEEP_TICKS == 0:
-            listener.sweep(now)
-            pool.sweep(now)
+            await listener.sweep(now)
+            await pool.sweep(now)
         flush_http1(relay.flushes)
 
 

@@ -74,15 +74,15 @@ def test_who_is_idle_for_long_goes(stack: ExitStack) -> None:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
 
-    def age() -> None:
+    async def age() -> None:
         """As if the sweep had seen nothing of the first one for long."""
         relay = stage.sidecar.relay
-        relay.sweep(relay.next_look_s)
+        await relay.sweep(relay.next_look_s)
         by_port = {conn.downstream.getpeername()[1]: conn for conn in relay.connections}
         by_port[clients[0].getsockname()[1]].active_s -= 60.0
         room.max_descriptors = 4
 
-    stage.call(age)
+    stage.wait(age())
     late = stack.enter_context(stage.connect())
     with pytest.raises(ConnectionResetError):
         clients[0].recv(1)
@@ -114,10 +114,10 @@ def test_what_waits_for_those_who_do_not_read_is_bounded(stack: ExitStack) -> No
     for _ in range(3):
         fill(stack.enter_context(stage.connect()))
     eventually(lambda: stage.call(lambda: len(list(relay.find_held()))) == 3, "all to wait")
-    stage.call(room.relieve)
+    stage.wait(room.relieve())
     assert stage.open_connections() == 3
     room.max_held_bytes = stage.call(lambda: sum(size for size, _ in relay.find_held())) - 1
-    stage.call(room.relieve)
+    stage.wait(room.relieve())
     assert stage.open_connections() == 2
     assert count_faults(stage, HOLDS_TOO_MUCH) == 1
 

@@ -52,12 +52,13 @@ def test_a_peer_that_does_not_read_is_owing_and_not_gone() -> None:
         reader, _ = listening.accept()
         with reader:
             patience: Patience[str] = Patience(0.0)
-            assert patience.find_gone([("idle", sock.fileno())], NOW) == []
+            assert not patience.is_gone("idle", sock.fileno(), NOW)
             assert patience.owing == {}
             fill(sock)
             patience.timeout_s = 1.0
             for seconds in range(10):
-                assert patience.find_gone([("shut", sock.fileno())], NOW + seconds) == []
+                patience.begin()
+                assert not patience.is_gone("shut", sock.fileno(), NOW + seconds)
                 assert patience.owing == {"shut": NOW + seconds}
 
 
@@ -97,18 +98,18 @@ async def test_only_those_in_doubt_are_asked_about() -> None:
         with peer:
             transport.write(bytes(30_000_000))
             patience: Patience[Witness] = Patience(1.0)
-            end_gone(patience, [witness], lambda one: False, NOW)
+            await end_gone(patience, [witness], lambda one: False, NOW)
             assert patience.owing == {}
-            end_gone(patience, [witness], lambda one: True, NOW + 1)
+            await end_gone(patience, [witness], lambda one: True, NOW + 1)
             assert patience.owing == {witness: NOW + 1}
             # Until it is owed nothing it is asked about, whatever it has done meanwhile; while it closes, too.
             transport.close()
             assert is_open(transport)
-            end_gone(patience, [witness], lambda one: False, NOW + 2)
+            await end_gone(patience, [witness], lambda one: False, NOW + 2)
             assert patience.owing == {witness: NOW + 2}
             transport.abort()
             await witness.lost
             witness.transport = None
             assert not is_open(witness.transport)
-            end_gone(patience, [witness], lambda one: True, NOW + 3)
+            await end_gone(patience, [witness], lambda one: True, NOW + 3)
             assert patience.owing == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -22,6 +23,7 @@ class Crowd:
         self.weight = weight
         self.names: dict[str, tuple[bool, float] | None] = {}
         self.held: dict[str, int] = {}
+        self.looks = 0
 
     def count(self) -> int:
         return len(self.names)
@@ -29,10 +31,11 @@ class Crowd:
     def count_descriptors(self) -> int:
         return self.weight * len(self.names)
 
-    def find_idle(self) -> Iterator[Idle]:
-        for name, idle in self.names.items():
-            if idle is not None:
-                yield Idle(*idle, lambda name=name: self.names.pop(name))  # type: ignore[misc]
+    def find_idle(self) -> Iterator[Idle | None]:
+        for name, idle in list(self.names.items()):
+            self.looks += 1
+            end = partial(self.names.pop, name)
+            yield Idle(*idle, end) if idle is not None and name in self.names else None
 
     def find_held(self) -> Iterator[tuple[int, str]]:
         for name, size in self.held.items():
@@ -90,7 +93,7 @@ def test_who_never_asked_goes_first_then_who_is_idle_for_longest(hall: Hall) -> 
     }
     hall.heavy.names = {"mute": (False, now - 30), "new and mute": (False, now)}
     assert hall.room.admit()
-    # A twentieth of them at once, if so many could go.
+    # Four at once, if so many could go.
     gone = {"mute", "new and mute", "used long ago", "used some time ago"}
     assert not gone & {*hall.light.names, *hall.heavy.names}
     assert {"used of late", "busy"} <= set(hall.light.names)
@@ -98,11 +101,40 @@ def test_who_never_asked_goes_first_then_who_is_idle_for_longest(hall: Hall) -> 
 
 
 def test_whoever_is_new_has_a_place_however_many_there_are_too_many(hall: Hall) -> None:
-    """Those who were waited for in vain are passed on, and take a second descriptor: then there are far too many."""
+    """And each makes them fewer."""
     hall.heavy.names = {str(number): (False, float(number)) for number in range(100)}
-    assert hall.room.admit()
-    assert list(hall.heavy.names) == [str(number) for number in range(55, 100)]
+    for newcomer in range(20):
+        assert hall.room.admit()
+        hall.light.names[f"new {newcomer}"] = None
+    assert hall.light.count_descriptors() + hall.heavy.count_descriptors() <= 100
     assert list(hall.heavy.names)[-1] == "99"
+
+
+def test_no_more_than_some_are_looked_at_and_all_in_turn(hall: Hall) -> None:
+    hall.room.max_descriptors = 5_120
+    hall.light.names = {str(number): None for number in range(5_120)}
+    for number in (600, 5_119):
+        hall.light.names[str(number)] = (False, 0.0)
+    gone = 0
+    for look in range(1, 11):
+        hall.room.rests_until_s = 0.0
+        gone += hall.room.admit()
+        assert hall.light.looks == 512 * look
+        hall.light.names |= {f"new {number}": None for number in range(5_120 - hall.light.count())}
+    assert gone == 2
+
+
+async def test_those_that_are_gone_are_not_held(hall: Hall) -> None:
+    """By what is left to be looked at."""
+    hall.light.names = {str(number): None for number in range(600)}
+    hall.room.max_descriptors = 600
+    assert not hall.room.admit()
+    assert len(list(hall.room.walk)) == 600 - 512
+    hall.room.rests_until_s = 0.0
+    assert not hall.room.admit()
+    hall.light.names.clear()
+    await hall.room.relieve()
+    assert list(hall.room.walk) == []
 
 
 def test_where_nobody_can_go_nobody_is_looked_for_again_at_once(hall: Hall) -> None:
@@ -126,14 +158,14 @@ def test_two_directions_share_the_descriptors() -> None:
     assert shared.max_descriptors == min(2 * MAX_CONNECTIONS, int(limit * 0.375))
 
 
-def test_those_for_whom_most_waits_go_until_the_rest_is_within_the_budget(hall: Hall) -> None:
+async def test_those_for_whom_most_waits_go_until_the_rest_is_within_the_budget(hall: Hall) -> None:
     hall.light.held = {"a little": 10, "much": 500}
     hall.heavy.held = {"most": 700, "some": 200}
     kinds = hall.room.kinds
-    relieve(kinds, hall.room.tally, 1_410)
+    await relieve(kinds, hall.room.tally, 1_410)
     assert hall.count_faults(HOLDS_TOO_MUCH) == 0
-    relieve(kinds, hall.room.tally, 710)
+    await relieve(kinds, hall.room.tally, 710)
     assert (hall.light.held, hall.heavy.held) == ({"a little": 10, "much": 500}, {"some": 200})
-    relieve(kinds, hall.room.tally, 300)
+    await relieve(kinds, hall.room.tally, 300)
     assert (hall.light.held, hall.heavy.held) == ({"a little": 10}, {"some": 200})
     assert hall.count_faults(HOLDS_TOO_MUCH) == 2

@@ -50,8 +50,8 @@ class Shut:
     def faults(self) -> int:
         return sum(int(value) for labels, value in self.registry.protocol_faults.samples() if labels == FAULT)
 
-    def sweep(self, at_s: float) -> None:
-        self.listener.sweep(at_s)
+    async def sweep(self, at_s: float) -> None:
+        await self.listener.sweep(at_s)
 
 
 @pytest.mark.parametrize("opens", [False, True])
@@ -62,17 +62,17 @@ def test_windows_shut(opens: bool) -> None:
         shut = Shut()
         reader, writer = await shut.open()
         begun_s = monotonic()
-        shut.sweep(begun_s + STALLED_S - 1)
+        await shut.sweep(begun_s + STALLED_S - 1)
         if opens:
             (adapter,) = shut.listener.adapters
             before = adapter.conn.guard.data_sent
             writer.write(encode_frame(WINDOW_UPDATE, 0, 1, (1).to_bytes(4, "big")))
             await until(lambda: adapter.conn.guard.data_sent > before)
-            shut.sweep(begun_s + STALLED_S + 1)
-            shut.sweep(begun_s + 2 * STALLED_S)
+            await shut.sweep(begun_s + STALLED_S + 1)
+            await shut.sweep(begun_s + 2 * STALLED_S)
         assert len(shut.listener.adapters) == 1
         assert shut.faults() == 0
-        shut.sweep(begun_s + (2 if opens else 1) * STALLED_S + 2)
+        await shut.sweep(begun_s + (2 if opens else 1) * STALLED_S + 2)
         await until(lambda: not shut.listener.adapters)
         assert shut.faults() == 1
         async with asyncio.timeout(20):

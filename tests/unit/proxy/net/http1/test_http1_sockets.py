@@ -88,12 +88,12 @@ class Sidecar:
         self.writers.append(writer)
         return reader, writer
 
-    def sweep(self, ahead_s: float) -> None:
+    async def sweep(self, ahead_s: float) -> None:
         """As if so much time had passed."""
         now = monotonic() + ahead_s
         self.relay.sweep(now)
-        self.listener.sweep(now)
-        self.pool.sweep(now)
+        await self.listener.sweep(now)
+        await self.pool.sweep(now)
         flush_http1(self.relay.flushes)
 
     async def close(self) -> None:
@@ -157,12 +157,12 @@ async def test_a_slow_head_is_answered_with_408(sidecar: Sidecar) -> None:
     reader, writer = await sidecar.connect()
     writer.write(b"GET / HT")
     await until(lambda: any(adapter.tail for adapter in sidecar.listener.adapters))
-    sidecar.sweep(0.0)
+    await sidecar.sweep(0.0)
     writer.write(b"T")
     await until(lambda: any(adapter.tail == b"GET / HTT" for adapter in sidecar.listener.adapters))
-    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
     assert not reader.at_eof()
-    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
     assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
@@ -187,14 +187,14 @@ async def test_a_slow_head_of_an_endpoint_is_answered_with_502(sidecar: Sidecar)
 
     await hear(b"HTTP/1.1 103 Early Hints\r\n")
     await say(b"x: y\r\n", b"HTTP/1.1 103 Early Hints\r\nx: y\r\n")
-    sidecar.sweep(0.0)
-    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    await sidecar.sweep(0.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
     await say(b"\r\nHTTP/1.1 2", b"HTTP/1.1 2")
-    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
     await say(b"00", b"HTTP/1.1 200")
-    sidecar.sweep(2 * HEAD_TIMEOUT_S)
+    await sidecar.sweep(2 * HEAD_TIMEOUT_S)
     assert sidecar.tcp_up.open_connections() == 1
-    sidecar.sweep(2 * HEAD_TIMEOUT_S + 2.0)
+    await sidecar.sweep(2 * HEAD_TIMEOUT_S + 2.0)
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n"
     answer = await reader.readuntil(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 502 ")
@@ -207,8 +207,8 @@ async def test_silence_is_not_a_slow_head(sidecar: Sidecar) -> None:
     await sidecar.start(answer_all)
     reader, writer = await sidecar.connect()
     assert await ask(reader, writer) == OK
-    sidecar.sweep(0.0)
-    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    await sidecar.sweep(0.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
     assert await ask(reader, writer) == OK
     assert sidecar.tcp_up.opened == 1
 
@@ -245,10 +245,10 @@ async def test_a_body_that_stands_still_ends(sidecar: Sidecar) -> None:
     reader, writer = await sidecar.connect()
     writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab")
     await until(lambda: sidecar.tcp_up.write_bytes > 0)
-    sidecar.sweep(0.0)
-    sidecar.sweep(200.0)
+    await sidecar.sweep(0.0)
+    await sidecar.sweep(200.0)
     assert sidecar.tcp.open_connections() == 1
-    sidecar.sweep(301.0)
+    await sidecar.sweep(301.0)
     with pytest.raises(ConnectionResetError):
         await reader.read()
 
@@ -259,7 +259,7 @@ async def test_an_answer_that_does_not_begin_is_no_stall(sidecar: Sidecar) -> No
     writer.write(GET)
     await until(lambda: sidecar.tcp_up.write_bytes > 0)
     for ahead_s in (0.0, 400.0, 4_000.0):
-        sidecar.sweep(ahead_s)
+        await sidecar.sweep(ahead_s)
     assert sidecar.tcp.open_connections() == 1
 
 
@@ -267,10 +267,10 @@ async def test_idle_connections_end(sidecar: Sidecar) -> None:
     await sidecar.start()
     reader, writer = await sidecar.connect()
     await ask(reader, writer)
-    sidecar.sweep(IDLE_S + 1.0)
+    await sidecar.sweep(IDLE_S + 1.0)
     await until(lambda: sidecar.tcp_up.open_connections() == 0)
     assert not reader.at_eof()
-    sidecar.sweep(61.0)
+    await sidecar.sweep(61.0)
     assert await reader.read() == b""
 
 
@@ -279,10 +279,10 @@ async def test_old_connections_are_told_so(sidecar: Sidecar) -> None:
     await sidecar.start()
     reader, writer = await sidecar.connect()
     assert await ask(reader, writer) == OK
-    sidecar.sweep(50.0)
+    await sidecar.sweep(50.0)
     assert await ask(reader, writer) == OK
     sidecar.listener.idle_timeout_s = 1_000.0
-    sidecar.sweep(111.0)
+    await sidecar.sweep(111.0)
     assert b"connection: close" in await ask(reader, writer)
     assert await reader.read() == b""
 
@@ -292,9 +292,9 @@ async def test_draining_closes_who_is_idle_after_a_while(sidecar: Sidecar) -> No
     reader, writer = await sidecar.connect()
     await ask(reader, writer)
     sidecar.listener.drain(monotonic())
-    sidecar.sweep(0.0)
+    await sidecar.sweep(0.0)
     assert not reader.at_eof()
-    sidecar.sweep(1.5)
+    await sidecar.sweep(1.5)
     assert await reader.read() == b""
 
 
@@ -304,7 +304,7 @@ async def test_and_gives_who_was_busy_as_long(sidecar: Sidecar) -> None:
     reader, writer = await sidecar.connect()
     await ask(reader, writer)
     sidecar.listener.drain(monotonic() - 60.0)
-    sidecar.sweep(0.0)
+    await sidecar.sweep(0.0)
     writer.write(GET)
     assert b"connection: close" in await reader.readuntil(b"\r\n\r\n")
 
@@ -314,12 +314,12 @@ async def test_trailers_that_come_slowly_end_like_a_slow_head(sidecar: Sidecar) 
     reader, writer = await sidecar.connect()
     writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na")
     await until(lambda: any(adapter.tail == b"a" for adapter in sidecar.listener.adapters))
-    sidecar.sweep(0.0)
+    await sidecar.sweep(0.0)
     writer.write(b"b")
     await until(lambda: any(adapter.tail == b"ab" for adapter in sidecar.listener.adapters))
-    sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S - 1.0)
     assert not reader.at_eof()
-    sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
+    await sidecar.sweep(HEAD_TIMEOUT_S + 1.0)
     assert (await reader.read()).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
 
 
@@ -337,13 +337,13 @@ async def test_a_tunnel_on_which_nothing_moves_ends(sidecar: Sidecar) -> None:
     reader, writer = await sidecar.connect()
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
     assert await reader.readexactly(len(switch)) == switch
-    sidecar.sweep(0.0)
-    sidecar.sweep(TUNNEL_TIMEOUT_S - 1.0)
+    await sidecar.sweep(0.0)
+    await sidecar.sweep(TUNNEL_TIMEOUT_S - 1.0)
     writer.write(b"ping")
     assert await reader.readexactly(4) == b"pong"
-    sidecar.sweep(TUNNEL_TIMEOUT_S + 1.0)
+    await sidecar.sweep(TUNNEL_TIMEOUT_S + 1.0)
     assert sidecar.tcp.open_connections() == 1
-    sidecar.sweep(2 * TUNNEL_TIMEOUT_S + 2.0)
+    await sidecar.sweep(2 * TUNNEL_TIMEOUT_S + 2.0)
     with pytest.raises(ConnectionResetError):
         await reader.read()
 
