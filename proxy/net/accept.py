@@ -20,11 +20,13 @@ from proxy.metrics.connections import ConnectionCounts
 from proxy.net.adapter import describe_errno, tune_socket
 from proxy.net.log import log, log_bug
 from proxy.net.room import Room
+from proxy.net.turns import SHARE_S
 from proxy.route.hints import Address
 
 BACKLOG = 1024
-# One wake-up accepts no more than this, so that a storm of clients does not hold up those who are served.
-_BATCH = 8
+# One wake-up accepts for no longer than this, so that a storm of clients does not hold up those who are served. It is
+# more than others may take of a turn: a client in the backlog waits for all before it.
+_SHARE_S = 2 * SHARE_S
 _REST_S = 0.1
 # It is said again only where there was enough for so long.
 _QUIET_S = 60.0
@@ -88,26 +90,32 @@ class Acceptor:
             tune_socket(sock, user_timeout_s)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _connection in range(_BATCH):
-            try:
-                sock, _peer = listening.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                self.counts.accept_failures.add(self.direction, describe_errno(error))
-                if error.errno in _EXHAUSTED:
-                    self._rest(listening, error)
-                    return
-                continue
-            if self.room is not None and not self.room.admit():
-                sock.close()
-                continue
-            sock.setblocking(False)
-            try:
-                self.arrived(sock, read_original(sock))
-            except Exception as bug:  # One connection's bug must not take the others along.
-                log_bug("a connection was ended by a bug in the proxy", bug)
-                sock.close()
+        until_s = monotonic() + _SHARE_S
+        while self._accept_one(listening) and monotonic() < until_s:
+            pass
+
+    def _accept_one(self, listening: socket.socket) -> bool:
+        """Whether there may be more."""
+        try:
+            sock, _peer = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as error:
+            self.counts.accept_failures.add(self.direction, describe_errno(error))
+            if error.errno in _EXHAUSTED:
+                self._rest(listening, error)
+                return False
+            return True
+        if self.room is not None and not self.room.admit():
+            sock.close()
+            return True
+        sock.setblocking(False)
+        try:
+            self.arrived(sock, read_original(sock))
+        except Exception as bug:  # One connection's bug must not take the others along.
+            log_bug("a connection was ended by a bug in the proxy", bug)
+            sock.close()
+        return True
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
         now = monotonic()

@@ -11,7 +11,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from time import monotonic
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from proxy.metrics.connections import ConnectionCounts
 from proxy.net.log import log_bug
 from proxy.net.poll import Watcher
 from proxy.net.room import Idle
+from proxy.net.turns import SHARE_S
 from proxy.relay.relay import Tally
 from proxy.route.hints import DETECT_TIMEOUT_S, HINTED_TIMEOUT_S, Address, Expectation, Hints
 
@@ -29,8 +29,6 @@ MAX_UNDECIDED = 4_096
 HTTP_IDLE_S = 3_600.0
 # Where a kernel wakes us for nothing, it may do so this often.
 _REST_S = 0.05
-# Of those whose time is up, a turn of the loop hands over no more than so many: requests wait behind a flood else.
-_BATCH = 8
 _CLOSE_WAIT = 8  # tcp_states.h
 
 
@@ -108,8 +106,8 @@ class Detector:
         self._put(one, self.hinted if is_hinted else self.waiting)
         self.loop.add_reader(sock.fileno(), self._look, one)
         self._look(one)
-        if len(self) > self.limit:
-            self._relieve()
+        if len(self) > self.limit and not self.is_behind:
+            self._expire_due(now)
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.hinted) + len(self.begun) + len(self.resting)
@@ -208,27 +206,30 @@ class Detector:
             self._expire_due(now)
 
     def _expire_due(self, now: float) -> None:
-        """So many, and the others in the next turns of the loop."""
+        """As many as there is time for, and the others in the next turns of the loop."""
+        until_s = monotonic() + SHARE_S
         self.is_behind = False
-        left = _BATCH
+        while (found := self._find_due(now)) is not None:
+            self._expire(*found)
+            if monotonic() >= until_s:
+                self.is_behind = True
+                self.aio.call_soon(self._expire_due, now)
+                return
+
+    def _find_due(self, now: float) -> tuple[Undecided, str] | None:
+        """Whose time is up, and why: where there are too many, the oldest of those who wait longest."""
         for queue, timeout_s, reason in (
             (self.hinted, HINTED_TIMEOUT_S, "hint"),
             (self.waiting, self.timeout_s, "silence"),
             (self.begun, DETECT_TIMEOUT_S, "silence"),
             (self.resting, HTTP_IDLE_S, "silence"),
         ):
-            due = [one for one in islice(queue, left) if one.since_s <= now - timeout_s]
-            for one in due:
-                self._expire(one, reason)
-            left -= len(due)
-        if not left:
-            self.is_behind = True
-            self.aio.call_soon(self._expire_due, now)
-
-    def _relieve(self) -> None:
-        """Too many are undecided: the oldest of those who wait longest has waited long enough."""
-        queue = self.waiting or self.begun or self.resting or self.hinted
-        self._expire(next(iter(queue)), "pressure")
+            one = next(iter(queue), None)
+            if one is not None and one.since_s <= now - timeout_s:
+                return one, reason
+        if len(self) <= self.limit:
+            return None
+        return next(iter(self.waiting or self.begun or self.resting or self.hinted)), "pressure"
 
     # ---- as a kind of clients (`room`, `relief`)
 

@@ -8,7 +8,7 @@ cdef class Poller:
 
     @cython.locals(events=cython.int)
     cpdef _dispatch(self)
-    @cython.locals(events=cython.int)
+    @cython.locals(events=cython.int, until_s=cython.double)
     cpdef _serve(self, dict fetched)
     @cython.locals(found=tuple)
     cpdef _call(self, dict callbacks, object fd)

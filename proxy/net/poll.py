@@ -15,13 +15,15 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from proxy.net.log import log_bug
+from proxy.net.turns import SHARE_S
 
-# One wake-up calls no more than so many of each kind, then the loop looks at its other work: requests wait behind bulk
-# else. It fetches more, to tell who goes.
-_BATCH = 8
+# One wake-up calls no more than so many of each kind, as long as there is time, then the loop looks at its other work:
+# requests wait behind bulk else. It fetches more, to tell who goes.
+_BATCH = 16
 _FETCHED = 1_024
 # The other side has ended, or has been reset. Without RDHUP who has ended would look like one who has sent something.
 _RDHUP = getattr(select, "EPOLLRDHUP", 0)
@@ -108,9 +110,10 @@ class Poller:
 
     def _serve(self, fetched: dict[int, int]) -> None:
         """The oldest ones. Who is called may remove the others."""
+        if not fetched:
+            return
+        until_s = monotonic() + SHARE_S
         for _ in range(_BATCH):
-            if not fetched:
-                return
             fd = next(iter(fetched))
             events = fetched.pop(fd)
             # An error or the end is for whoever is there; a read or a write then tells which it is.
@@ -118,6 +121,8 @@ class Poller:
                 self._call(self._readers, fd)
             if events & ~_READS:
                 self._call(self._writers, fd)
+            if not fetched or monotonic() >= until_s:
+                return
 
     def _call(self, callbacks: dict[int, tuple[Callable[..., object], tuple[Any, ...]]], fd: int) -> None:
         found = callbacks.get(fd)
