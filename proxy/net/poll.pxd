@@ -14,5 +14,6 @@ cdef class Poller:
     cpdef _call(self, dict callbacks, object fd)
     cpdef remove_reader(self, object fd)
     cpdef remove_writer(self, object fd)
+    cpdef int _list_events(self, object fd)
     cpdef _grow(self, object fd, bint is_known)
     cpdef _shrink(self, object fd, int events)

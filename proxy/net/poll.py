@@ -29,6 +29,8 @@ _FETCHED = 1_024
 _RDHUP = getattr(select, "EPOLLRDHUP", 0)
 _READS = getattr(select, "EPOLLIN", 0) | _RDHUP
 _WRITES = getattr(select, "EPOLLOUT", 0)
+# Whose end is known waits without being told of again, which would take the place of others.
+_SILENT = getattr(select, "EPOLLET", 0)
 _ENDS = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0) | _RDHUP
 
 
@@ -85,11 +87,14 @@ class Poller:
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
+    def _list_events(self, fd: int) -> int:
+        return (_READS if fd in self._readers else 0) | (_WRITES if fd in self._writers else 0)
+
     def _grow(self, fd: int, is_known: bool) -> None:
         if is_known:
             self._epoll.modify(fd, _READS | _WRITES)
         else:
-            self._epoll.register(fd, _READS if fd in self._readers else _WRITES)
+            self._epoll.register(fd, self._list_events(fd))
 
     def _shrink(self, fd: int, events: int) -> None:
         if events:
@@ -103,8 +108,9 @@ class Poller:
         for fd, events in self._epoll.poll(0, _FETCHED):
             if not events & _ENDS:
                 self._moved[fd] = events
-            elif fd not in self._moved:
+            elif fd not in self._moved and fd not in self._ended:
                 self._ended[fd] = events
+                self._epoll.modify(fd, _SILENT)
         self._serve(self._moved)
         self._serve(self._ended)
 
@@ -121,6 +127,8 @@ class Poller:
                 self._call(self._readers, fd)
             if events & ~_READS:
                 self._call(self._writers, fd)
+            if events & _ENDS and (fd in self._readers or fd in self._writers):
+                self._epoll.modify(fd, self._list_events(fd))
             if not fetched or monotonic() >= until_s:
                 return
 

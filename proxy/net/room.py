@@ -27,7 +27,7 @@ _RESERVED_PART = 0.25
 _RECENT_S = 10.0
 # Where there are too many, so many are looked at, in turn, and of these no more than so many go: to look at all, and to
 # end many, would take longer than others can wait. (Redis chooses among samples, too: maxmemory-samples.)
-_LOOKED = 512
+_LOOKED = 128
 _ENDED = 4
 # Nor more than this part of all.
 _PART = 20

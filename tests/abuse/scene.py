@@ -33,6 +33,8 @@ MIN_LOAD_S = 0.4
 # Where figures are asked for, what the attacks are compared with is known better.
 IDLE_LOAD_S = 2.0
 REPORT = os.environ.get("GOSSAMER_ABUSE_REPORT")
+# A sidecar that nobody asks anything uses less than this part of a core.
+CALM_S, CALM_PART = 0.05, 0.2
 SHARED_BYTES, SHARED_S = 128 * 1024, 1.1
 FAULT = re.compile(r'gossamer_protocol_faults_total\{side="(\w+)",reason="([^"]*)"\} (\d+)')
 FAILURE = re.compile(r'gossamer_failures_total\{reason="([^"]*)"\} (\d+)')
@@ -96,6 +98,17 @@ class Scene:
         time.sleep(IDLE_LOAD_S)
         report({"idle": self.kind, **json.loads(self.honest.ask("end"))})
 
+    def wait_calm(self) -> None:
+        """Until the last attack's connections are gone: what it leaves to be done is not the next one's."""
+        pid = self.proxy.popen.pid
+
+        def is_calm() -> bool:
+            before_s, _ = read_schedule(pid)
+            time.sleep(CALM_S)
+            return read_schedule(pid)[0] - before_s < CALM_S * CALM_PART
+
+        eventually(is_calm, "the sidecar to be calm")
+
     def wait_fault(self, side: str, reason: str) -> None:
         """Until a fault for this reason has been counted."""
         eventually(lambda: (side, reason) in self.count_faults(), f"the fault `{reason}`", 60)
@@ -118,6 +131,7 @@ class Scene:
     @contextmanager
     def attacked(self, name: str, max_grown_kib: int = 4_096) -> Iterator[Counts]:
         """Around an attack; afterwards the counts that it yields are the faults that were counted meanwhile."""
+        self.wait_calm()
         before = self.count_faults()
         counts: Counts = {}
         self.honest.ask("begin")

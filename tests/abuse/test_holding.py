@@ -74,7 +74,7 @@ def test_slow_loris(addresses: list[str], honest: Honest, tmp_path: Path) -> Non
 
 def drip(scene: Scene, drips: dict[str, Iterator[bytes]]) -> Counts:
     """Forty connections of each kind, a drip every half second, until all are ended."""
-    with ExitStack() as stack, scene.attacked("slow loris, 40 of each kind") as faults:
+    with scene.attacked("slow loris, 40 of each kind") as faults, ExitStack() as stack:
         lorises = [
             (stack.enter_context(Attacker(scene.proxy.address, opens=kind != "preface")), kind)
             for kind in drips
@@ -162,7 +162,7 @@ def test_what_waits_for_all_clients_together_is_bounded() -> None:
 
 
 def test_thousands_of_idle_connections(scene: Scene) -> None:
-    with ExitStack() as stack, scene.attacked("2,000 idle connections", 12_000) as faults:
+    with scene.attacked("2,000 idle connections", 12_000) as faults, ExitStack() as stack:
         attackers = [stack.enter_context(Attacker(scene.proxy.address)) for _ in range(2_000)]
         eventually(lambda: all(attacker.hear(0) or attacker.frames for attacker in attackers), "2,000 SETTINGS")
     assert faults == {}
@@ -183,7 +183,7 @@ def test_more_connections_than_descriptors(
     with Proxy(addresses) as proxy:
         scene = Scene(proxy, honest)
         name = f"600 connections for 300 descriptors{', busy' * busy}"
-        with ExitStack() as stack, scene.attacked(name) as faults:
+        with scene.attacked(name) as faults, ExitStack() as stack:
             attackers = []
             for _ in range(600):
                 attackers.append(stack.enter_context(Attacker(proxy.address)))

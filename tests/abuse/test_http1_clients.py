@@ -195,7 +195,7 @@ def test_slow_clients(pods: Pods) -> None:
 
 def test_bodies_that_never_come(pods: Pods) -> None:
     """More of them than an endpoint is given connections, and than may wait for one: they hold up nobody else."""
-    with ExitStack() as stack, pods.attacked("2,200 bodies that never come", 24_576) as faults:
+    with pods.attacked("2,200 bodies that never come", 24_576) as faults, ExitStack() as stack:
         for _ in range(2_200):
             stack.enter_context(pods.connect()).sendall(POST + b"Content-Length: 10\r\n\r\n")
         time.sleep(4.0)
@@ -230,7 +230,7 @@ def test_answers_that_nobody_reads(pods: Pods) -> None:
             victim.say(bytes(1 << 20))
 
     port = next(PORTS)
-    with pods.endpoint(port, pour_out), ExitStack() as stack, pods.attacked("50 answers, never read", 24_576) as faults:
+    with pods.endpoint(port, pour_out), pods.attacked("50 answers, never read", 24_576) as faults, ExitStack() as stack:
         for _ in range(50):
             stack.enter_context(pods.connect(port)).sendall(GET)
         time.sleep(1.5)

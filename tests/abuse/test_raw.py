@@ -36,7 +36,7 @@ def test_thousands_of_silent_connections(pods: Pods) -> None:
     def treated() -> int:
         return count(pods, name) + pods.count_faults().get(refused, 0) - before
 
-    with ExitStack() as stack, pods.attacked("5,000 silent connections", 32_768) as faults:
+    with pods.attacked("5,000 silent connections", 32_768) as faults, ExitStack() as stack:
         from_ports = iter(range(10_000, 15_000))
         for port in SILENT_PORTS:
             stack.enter_context(pods.silent_endpoint(port))
@@ -54,7 +54,7 @@ def test_a_byte_a_moment(pods: Pods) -> None:
     def note(victim: Victim) -> None:
         received.append(victim.socket.recv(1 << 16))
 
-    with ExitStack() as stack, pods.attacked("100 of each: a byte a moment", 8_192) as faults:
+    with pods.attacked("100 of each: a byte a moment", 8_192) as faults, ExitStack() as stack:
         stack.enter_context(pods.endpoint(WORD_PORT, note))
         slow = [(stack.enter_context(pods.connect(WORD_PORT)), *one) for one in words.items() for _ in range(100)]
         for sock, word, _ in slow:
@@ -77,8 +77,8 @@ def pour_out(victim: Victim) -> None:
 
 def test_raw_connections_that_never_read(pods: Pods) -> None:
     """100 downloads of 64 MiB: of each there is held what the kernel takes, and one turn."""
-    with pods.endpoint(RAW_PORT, pour_out), ExitStack() as stack:
-        with pods.attacked("100 raw connections, never read", 24_576) as faults:
+    with pods.endpoint(RAW_PORT, pour_out), pods.attacked("100 raw connections, never read", 24_576) as faults:
+        with ExitStack() as stack:
             for _ in range(100):
                 stack.enter_context(pods.connect(RAW_PORT)).sendall(b"\x00")
             time.sleep(1.5)
@@ -93,8 +93,8 @@ def take_nothing(victim: Victim) -> None:
 def test_raw_servers_that_never_read(pods: Pods) -> None:
     """100 uploads, as much of each as is taken."""
     piece = bytes(1 << 18)
-    with pods.endpoint(SLOW_PORT, take_nothing), ExitStack() as stack:
-        with pods.attacked("100 raw uploads, never read", 24_576) as faults:
+    with pods.endpoint(SLOW_PORT, take_nothing), pods.attacked("100 raw uploads, never read", 24_576) as faults:
+        with ExitStack() as stack:
             socks = [stack.enter_context(pods.connect(SLOW_PORT)) for _ in range(100)]
             for sock in socks:
                 sock.setblocking(False)

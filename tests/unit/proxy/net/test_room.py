@@ -111,16 +111,16 @@ def test_whoever_is_new_has_a_place_however_many_there_are_too_many(hall: Hall) 
 
 
 def test_no_more_than_some_are_looked_at_and_all_in_turn(hall: Hall) -> None:
-    hall.room.max_descriptors = 5_120
-    hall.light.names = {str(number): None for number in range(5_120)}
-    for number in (600, 5_119):
+    hall.room.max_descriptors = 1_280
+    hall.light.names = {str(number): None for number in range(1_280)}
+    for number in (600, 1_279):
         hall.light.names[str(number)] = (False, 0.0)
     gone = 0
     for look in range(1, 11):
         hall.room.rests_until_s = 0.0
         gone += hall.room.admit()
-        assert hall.light.looks == 512 * look
-        hall.light.names |= {f"new {number}": None for number in range(5_120 - hall.light.count())}
+        assert hall.light.looks == 128 * look
+        hall.light.names |= {f"new {number}": None for number in range(1_280 - hall.light.count())}
     assert gone == 2
 
 
@@ -129,7 +129,7 @@ async def test_those_that_are_gone_are_not_held(hall: Hall) -> None:
     hall.light.names = {str(number): None for number in range(600)}
     hall.room.max_descriptors = 600
     assert not hall.room.admit()
-    assert len(list(hall.room.walk)) == 600 - 512
+    assert len(list(hall.room.walk)) == 600 - 128
     hall.room.rests_until_s = 0.0
     assert not hall.room.admit()
     hall.light.names.clear()
