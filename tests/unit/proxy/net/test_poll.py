@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -108,6 +109,56 @@ def test_bytes_before_a_reset_are_read(
     poller.add_reader(server.fileno(), read)
     turn(loop)
     assert said == [4, 4, 2, "reset"]
+
+
+def test_who_says_little_is_served_before_those_who_send_much_and_before_those_who_go(
+    loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair]
+) -> None:
+    said: list[str] = []
+
+    def take(who: str, server: socket.socket, size: int) -> None:
+        said.append(who)
+        if who == "bulk":
+            time.sleep(0.0003)
+        if not server.recv(size):
+            poller.remove_reader(server.fileno())
+
+    bulk, gone, late = [pairs() for _ in range(5)], [pairs() for _ in range(5)], pairs()
+    for name, found in (("bulk", bulk), ("gone", gone), ("late", [late])):
+        for _, server in found:
+            poller.add_reader(server.fileno(), take, name, server, 1)
+    for client, _ in bulk:
+        client.send(bytes(50))
+    turn(loop)
+    for client, _ in gone:
+        client.close()
+    late[0].send(b"x")
+    said.clear()
+    poller._dispatch()
+    assert said[0] == "late"
+    turn(loop)
+    assert said.count("late") == 1
+    assert said.count("gone") == 5
+    assert said.index("gone") < len(said) - 1 - said[::-1].index("bulk")
+
+
+def test_bytes_before_an_end_are_read_however_many_turns_that_takes(
+    loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair]
+) -> None:
+    """An end is told once, and again as long as it was not seen."""
+    client, server = pairs()
+    client.send(bytes(10))
+    client.close()
+    sizes: list[int] = []
+
+    def read() -> None:
+        sizes.append(len(server.recv(4)))
+        if not sizes[-1]:
+            poller.remove_reader(server.fileno())
+
+    poller.add_reader(server.fileno(), read)
+    turn(loop)
+    assert sizes == [4, 4, 2, 0]
 
 
 def test_a_number_that_is_used_again_gets_no_old_event(
