@@ -31,7 +31,7 @@ _RDHUP = getattr(select, "EPOLLRDHUP", 0)
 _READS = getattr(select, "EPOLLIN", 0) | _RDHUP
 _WRITES = getattr(select, "EPOLLOUT", 0)
 # Who has been served for so long has taken much; each time this has passed, half of it is forgotten, or so little.
-_MUCH_S, _LATELY_S, _LITTLE_S = 0.0002, 0.1, 0.00002
+_MUCH_S, _LATELY_S, _LITTLE_S = 0.0003, 0.1, 0.00003
 # Whose end is known waits without being told of again, which would take the place of others.
 _SILENT = getattr(select, "EPOLLET", 0)
 _ENDS = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0) | _RDHUP
@@ -65,7 +65,8 @@ class Poller:
         self._moved: dict[int, Any] = {}
         self._bulky: dict[int, Any] = {}
         self._ended: dict[int, Any] = {}
-        # How long each was served lately, by descriptor; half of it is forgotten at `_until_s`.
+        # How long each was served lately, by descriptor, also while it is not watched, as bulk is now and then; half of
+        # it is forgotten at `_until_s`.
         self._used_s: dict[int, Any] = {}
         self._until_s = 0.0
         loop.add_reader(self._epoll.fileno(), self._dispatch)
@@ -108,8 +109,8 @@ class Poller:
             self._epoll.modify(fd, events)
         else:
             self._epoll.unregister(fd)
-            for known in (self._moved, self._bulky, self._ended, self._used_s):
-                known.pop(fd, None)
+            for fetched in (self._moved, self._bulky, self._ended):
+                fetched.pop(fd, None)
 
     def _dispatch(self) -> None:
         for fd, events in self._epoll.poll(0, _FETCHED):
