@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import shlex
 import signal
@@ -52,6 +53,14 @@ def has_closed(proxy: Proxy) -> bool:
 
 def addresses(backends: Sequence[GrpcBackend]) -> list[str]:
     return [backend.address for backend in backends]
+
+
+def test_the_table_of_descriptors_has_grown_before_anybody_is_served(backends: list[GrpcBackend]) -> None:
+    """As large as it may get, or 16,384: with threads, the kernel would halt the event loop each time that it grows."""
+    with Proxy(addresses(backends)) as proxy:
+        status = Path(f"/proc/{proxy.popen.pid}/status").read_text()
+        (size,) = re.findall(r"^FDSize:\s+(\d+)$", status, re.MULTILINE)
+        assert int(size) >= min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 16_384)
 
 
 async def test_few_descriptors_from_the_start(backends: list[GrpcBackend]) -> None:
