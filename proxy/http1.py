@@ -17,6 +17,7 @@ from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import Http1Listener
 from proxy.net.http1_pool import Http1Pool
+from proxy.net.turns import in_turns
 from proxy.relay.http1.link import Link
 from proxy.relay.relay import Relay, Route, Tally
 from proxy.route import model
@@ -73,9 +74,10 @@ class Http1:
         self.listener.stalled_timeout_s = settings.stalled_timeout_s
         self.listener.tunnel_timeout_s = settings.tcp_idle_timeout_s
 
-    def tick(self, now: float) -> None:
+    async def tick(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.relay.sweep(now)
+        async for exchange in in_turns(self.relay.find_due(now)):
+            exchange.deadline_passed(now)
 
     async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""

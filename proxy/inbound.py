@@ -66,9 +66,9 @@ class Inbound:
     def _changed(self) -> None:
         """There are no names here to be resolved."""
 
-    def tick(self, now: float) -> None:
+    async def tick(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.traffic.tick(now)
+        await self.traffic.tick(now)
 
     async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""

@@ -280,7 +280,7 @@ class Interception:
             raise errors[0]
         return found
 
-    def tick(self, now: float) -> None:
+    async def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
         self.detector.sweep(now)
         self.opaque.tick(now)

@@ -161,9 +161,9 @@ class Outbound:
         """Look the endpoints' names up, now and again and again."""
         await self.clusters.names.refresh()
 
-    def tick(self, now: float) -> None:
+    async def tick(self, now: float) -> None:
         """As `Traffic` has it."""
-        self.traffic.tick(now)
+        await self.traffic.tick(now)
         if self.destinations is not None:
             self.destinations.tick(now)
 

@@ -22,6 +22,7 @@ from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
 from proxy.net.pool import Pool
+from proxy.net.turns import in_turns
 from proxy.relay.cluster import Cluster
 from proxy.relay.relay import TICK_S, Relay, Route, Tally
 from proxy.route import model
@@ -187,11 +188,12 @@ class Traffic:
 
     # ---- from time to time
 
-    def tick(self, now: float) -> None:
+    async def tick(self, now: float) -> None:
         """Ten times a second or so: timeouts of requests."""
-        self.relay.sweep(now)
+        async for exchange in in_turns(self.relay.find_due(now)):
+            exchange.deadline_passed(now)
         for side in self._sides():
-            side.tick(now)
+            await side.tick(now)
 
     async def sweep(self, now: float) -> None:
         """Every second or so: timeouts of connections."""
@@ -251,11 +253,11 @@ def make_limits(settings: model.Settings) -> Limits:
 
 
 class Direction(Protocol):
-    """`tick` is called ten times a second or so, `sweep` every second or so, with the time; that one takes its time."""
+    """`tick` is called ten times a second or so, `sweep` every second or so, with the time; both take theirs."""
 
     traffic: Traffic
 
-    def tick(self, now: float) -> None: ...
+    async def tick(self, now: float) -> None: ...
 
     async def sweep(self, now: float) -> None: ...
 
@@ -279,7 +281,7 @@ async def _tick(directions: Sequence[Direction], registry: Registry) -> None:
             for direction in directions:
                 if registry.epoch != epoch:
                     direction.traffic.forget_decisions()
-                direction.tick(now)
+                await direction.tick(now)
                 direction.traffic.flush()
             epoch = registry.epoch
         except Exception as bug:  # Without this clock no request would ever time out.

@@ -79,7 +79,7 @@ class Room:
     def _count_excess(self) -> int:
         """How many more there are than may be; below 0 there is room.
 
-        It grows without newcomers too: who is passed on as raw TCP, silent for too long, takes a second descriptor.
+        It grows without newcomers too: a request of HTTP/1 takes a second descriptor, for its endpoint.
         """
         connections = descriptors = 0
         for kind in self.kinds:

@@ -7,7 +7,7 @@ metrics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from proxy.balance.endpoint import Endpoint
@@ -125,10 +125,14 @@ class Relay:
             if not bucket:
                 del self.deadlines[tick]
 
-    def sweep(self, now: float) -> None:
-        """To be called every TICK_S or so."""
-        tick = int(now / TICK_S)
+    def find_due(self, now: float) -> Iterator[Pending]:
+        """Whose deadline has passed, to be told so at once; to be asked for every TICK_S or so.
+
+        Whoever is not read is due the next time.
+        """
+        tick = self.last_tick = int(now / TICK_S)
         for due in sorted(key for key in self.deadlines if key <= tick):
-            for exchange in self.deadlines.pop(due, ()):
-                exchange.deadline_passed(now)
-        self.last_tick = tick
+            bucket = self.deadlines.get(due)
+            while bucket:
+                yield bucket.pop()
+            self.deadlines.pop(due, None)

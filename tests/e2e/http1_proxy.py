@@ -80,7 +80,8 @@ async def sweep(relay: Relay, listener: Http1Listener, pool: Http1Pool) -> None:
         await asyncio.sleep(TICK_S)
         ticks += 1
         now = monotonic()
-        relay.sweep(now)
+        for exchange in relay.find_due(now):
+            exchange.deadline_passed(now)
         if ticks % _SWEEP_TICKS == 0:
             await listener.sweep(now)
             await pool.sweep(now)

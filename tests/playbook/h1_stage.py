@@ -173,7 +173,8 @@ class Stage:
         end = self.now + seconds
         while self.now < end:
             self.now = min(self.now + TICK_S, end)
-            self.relay.sweep(self.now)
+            for exchange in self.relay.find_due(self.now):
+                exchange.deadline_passed(self.now)
             self.flush()
 
     def outcomes(self) -> dict[tuple[int, bool], int]:

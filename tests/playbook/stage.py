@@ -141,11 +141,17 @@ class Stage:
             for conn in batch:
                 conn.io.write_out()
 
+    def expire(self, now: float) -> None:
+        """Tell those whose deadline has passed."""
+        for exchange in self.relay.find_due(now):
+            exchange.deadline_passed(now)
+        self.flush()
+
     def advance(self, seconds: float) -> None:
         """Let time pass, with the sweep that `net` makes."""
         for _ in range(round(seconds / TICK_S)):
             self.now += TICK_S
-            self.relay.sweep(self.now)
+            self.expire(self.now)
             for down in self.downs:
                 if not down.lost and down.conn.drain_at_s and self.now >= down.conn.drain_at_s:
                     down.conn.refuse_more()

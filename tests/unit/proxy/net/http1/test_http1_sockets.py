@@ -91,7 +91,8 @@ class Sidecar:
     async def sweep(self, ahead_s: float) -> None:
         """As if so much time had passed."""
         now = monotonic() + ahead_s
-        self.relay.sweep(now)
+        for exchange in self.relay.find_due(now):
+            exchange.deadline_passed(now)
         await self.listener.sweep(now)
         await self.pool.sweep(now)
         flush_http1(self.relay.flushes)
