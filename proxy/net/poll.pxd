@@ -5,6 +5,7 @@ cdef class Poller:
     cdef public dict _readers, _writers
     cdef public dict _moved, _bulky, _ended, _used_s
     cdef public double _until_s
+    cdef public bint _is_due
     cdef public object _epoll, _loop
 
     @cython.locals(events=cython.int, now=cython.double)

@@ -54,7 +54,18 @@ def make_watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
 class Poller:
     """One per loop."""
 
-    __slots__ = ("_bulky", "_ended", "_epoll", "_loop", "_moved", "_readers", "_until_s", "_used_s", "_writers")
+    __slots__ = (
+        "_bulky",
+        "_ended",
+        "_epoll",
+        "_is_due",
+        "_loop",
+        "_moved",
+        "_readers",
+        "_until_s",
+        "_used_s",
+        "_writers",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
@@ -69,7 +80,9 @@ class Poller:
         # it is forgotten at `_until_s`.
         self._used_s: dict[int, Any] = {}
         self._until_s = 0.0
-        loop.add_reader(self._epoll.fileno(), self._dispatch)
+        # Whether the next turn serves what this one has left: who was fetched is not told of again by the kernel.
+        self._is_due = False
+        loop.add_reader(self._epoll.fileno(), self._wake)
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> None:
         had = fd in self._readers
@@ -112,7 +125,14 @@ class Poller:
             for fetched in (self._moved, self._bulky, self._ended):
                 fetched.pop(fd, None)
 
+    def _wake(self) -> None:
+        if not self._is_due:
+            self._dispatch()
+
     def _dispatch(self) -> None:
+        self._is_due = False
+        if self._epoll.closed:
+            return
         for fd, events in self._epoll.poll(0, _FETCHED):
             if fd in self._moved or fd in self._bulky or fd in self._ended:
                 continue
@@ -130,6 +150,9 @@ class Poller:
         now = self._serve(self._moved, now)
         now = self._serve(self._bulky, now)
         self._serve(self._ended, now)
+        if self._moved or self._bulky or self._ended:
+            self._is_due = True
+            self._loop.call_soon(self._dispatch)
 
     def _serve(self, fetched: dict[int, Any], now: float) -> float:
         """The oldest ones; the time then. Who is called may remove the others."""

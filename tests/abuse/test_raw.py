@@ -23,6 +23,12 @@ def count(pods: Pods, start: str) -> int:
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(start))
 
 
+def wait_for_few(pods: Pods) -> None:
+    """Until the attackers' connections are gone."""
+    name = 'tcp_open_connections{direction="inbound",peer="src"'
+    eventually(lambda: count(pods, name) < 50, "them to be gone", 60)
+
+
 def test_thousands_of_silent_connections(pods: Pods) -> None:
     """More than may be undecided at a time: the oldest are passed on at once, and the others after a second.
 
@@ -44,6 +50,7 @@ def test_thousands_of_silent_connections(pods: Pods) -> None:
                 stack.enter_context(pods.connect(port, next(from_ports)))
         eventually(lambda: treated() >= 5_000, "all to be passed on, or refused", 60)
     assert set(faults) <= {refused}
+    wait_for_few(pods)
 
 
 def test_a_byte_a_moment(pods: Pods) -> None:
@@ -114,7 +121,6 @@ def push(sock: socket.socket, data: bytes) -> None:
 
 def test_connections_that_come_and_go(pods: Pods) -> None:
     """Connect, and perhaps a byte, and away: 2,000 times; nothing of them stays."""
-    name = 'tcp_open_connections{direction="inbound",peer="src"'
     with pods.silent_endpoint(GONE_PORT), pods.attacked("2,000 connections that go at once", 8_192) as faults:
         for number in range(2_000):
             with pods.connect(GONE_PORT) as sock:
@@ -122,7 +128,7 @@ def test_connections_that_come_and_go(pods: Pods) -> None:
                 if number % 2:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
     assert faults == {}
-    eventually(lambda: count(pods, name) < 50, "them to be gone")
+    wait_for_few(pods)
 
 
 def test_loops(pods: Pods) -> None:

@@ -142,6 +142,25 @@ def test_who_says_little_is_served_before_those_who_send_much_and_before_those_w
     assert said.index("gone") < len(said) - 1 - said[::-1].index("bulk")
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_who_was_fetched_is_served_though_nothing_else_happens(
+    loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair], ends: bool
+) -> None:
+    """More than a turn serves."""
+    found, served = [pairs() for _ in range(50)], []
+
+    def take(server: socket.socket) -> None:
+        served.append(server.recv(10))
+        if not served[-1]:
+            poller.remove_reader(server.fileno())
+
+    for client, server in found:
+        poller.add_reader(server.fileno(), take, server)
+        client.close() if ends else client.send(b"x")
+    turn(loop)
+    assert served == [b"" if ends else b"x"] * 50
+
+
 def test_bytes_before_an_end_are_read_however_many_turns_that_takes(
     loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair]
 ) -> None:
