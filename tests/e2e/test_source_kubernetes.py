@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -170,6 +171,15 @@ async def test_all_namespaces_and_pages_of_two(api: ApiServer, namespace: str) -
         await until_true(api.client, None, state)
 
 
+async def keep_changing(api: ApiServer, namespace: str, bodies: Sequence[dict[str, Any]]) -> None:
+    """For ever: a busy server may leave out a bookmark, and it gives none for what did not change since."""
+    for number in itertools.count():
+        await asyncio.sleep(2.0)
+        for body in bodies:
+            labels = {"number": str(number)}
+            api.client.patch(body["kind"], body["metadata"]["name"], {"metadata": {"labels": labels}}, namespace)
+
+
 async def test_an_idle_watch_is_kept_alive_by_the_servers_bookmarks(api: ApiServer, namespace: str) -> None:
     """One comes two seconds before the end of each watch, and else once a minute, if the kind has changed anywhere."""
     limits = replace(LIMITS, watch_timeout_s=(5, 5))
@@ -178,9 +188,12 @@ async def test_an_idle_watch_is_kept_alive_by_the_servers_bookmarks(api: ApiServ
     async with following(source):
         await until(lambda: source.synced, "the lists")
         since = time.monotonic()
-        for body in (service("a"), pod("a", "a"), endpoint_slice("a", "10.1.2.3")):
+        bodies = service("a"), pod("a", "a"), endpoint_slice("a", "10.1.2.3")
+        for body in bodies:
             api.client.create(body, other)
+        changes = asyncio.create_task(keep_changing(api, other, bodies))
         await until(lambda: source.staleness_s(since) < 0, "bookmarks of every kind")
+        changes.cancel()
         await until(lambda: all(count(source, "watches", kind, "finished") for kind in KINDS), "the ends of watches")
         assert {key[2] for key in source.counters() if key[0] == "events"} == {"BOOKMARK"}
         assert {key[2] for key in source.counters() if key[0] == "relists"} == {"start"}
