@@ -38,8 +38,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "`memory`, `http1`, `tcp`; default: %(default)s",
     )
     parser.add_argument("--headers", default=",".join(HEADERS), help="of the closed loops; default: %(default)s")
-    parser.add_argument("--duration", type=float, metavar="S", help="seconds of a closed window; default 2.5")
-    parser.add_argument("--rounds", type=int, metavar="N", help="repetitions, medians are reported; default 3")
+    parser.add_argument("--duration", type=float, metavar="S", help="seconds of a closed window; default 1.5")
+    parser.add_argument("--rounds", type=int, metavar="N", help="repetitions, medians are reported; default 5")
     parser.add_argument("--quick", action="store_true", help="one round of short windows: two minutes, rough figures")
     parser.add_argument("--unpinned", action="store_true", help="do not pin the proxy and the load to cores")
     parser.add_argument("--mesh", type=Path, metavar="PATH", help="our command; default: the one beside this Python")
@@ -55,8 +55,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def make_plan(options: argparse.Namespace) -> Plan:
     shapes, parts = parse_parts(options.shapes)
-    rounds = options.rounds if options.rounds is not None else 1 if options.quick else 3
-    duration_s = options.duration if options.duration is not None else 0.8 if options.quick else 2.5
+    rounds = options.rounds if options.rounds is not None else 1 if options.quick else 5
+    duration_s = options.duration if options.duration is not None else 0.8 if options.quick else 1.5
     if rounds < 1 or not 0.1 <= duration_s <= 600:
         raise BenchmarkError("--rounds is at least 1 and --duration between 0.1 and 600 seconds")
     plan = Plan(

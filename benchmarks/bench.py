@@ -1,4 +1,7 @@
-"""The run: measures all peers in rotating order, one protocol after the other in each round.
+"""The run: one protocol after the other in each round, each shape with all peers in a row, in rotating order.
+
+What is compared is measured within seconds of each other, since a machine that others share is a third slower in one
+minute than in the next.
 
 Invariant: no figure is kept of a window in which any answer was wrong, or in which a peer left a backend out.
 """
@@ -7,7 +10,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +19,7 @@ from benchmarks import raw_tcp, wrk
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Load, Sample, Shape
 from benchmarks.peers.peer import GRPC, HTTP1, TCP, Peer
-from benchmarks.plan import IDLE_CONNECTIONS, MEMORY, OPEN, OPEN_RATE, Plan, choose_cores, rotated
+from benchmarks.plan import DIRECT, IDLE_CONNECTIONS, MEMORY, OPEN, OPEN_RATE, Plan, choose_cores, rotated
 from benchmarks.process import busy_share, pinned_here, process_tree, rss_anon_kib, tail
 from benchmarks.scene import BACKENDS, SETTLE_S, Scene, Stage
 from benchmarks.toolchain import Native
@@ -52,11 +56,11 @@ class Bench:
         for number in range(self.plan.rounds):
             self._note_other_work()
             if self.plan.has_grpc:
-                self._take_turns(number, GRPC, self._measure_grpc)
+                self._measure_grpc(number)
             if HTTP1 in self.plan.parts:
-                self._take_turns(number, HTTP1, self._measure_http1)
+                self._measure_http1(number)
             if TCP in self.plan.parts:
-                self._take_turns(number, TCP, self._measure_tcp)
+                self._measure_tcp(number)
         return self.findings
 
     def _note_other_work(self) -> None:
@@ -65,39 +69,65 @@ class Bench:
         if busy > MAX_OTHER_WORK:
             say(f"other work uses {busy:.0%} of this machine: latencies and requests/s will suffer")
 
-    def _take_turns(self, number: int, protocol: str, measure: Callable[[str, Peer | None], None]) -> None:
+    def _take_turns(self, number: int, protocol: str) -> list[tuple[str, Peer | None]]:
+        """Whom to measure, in the order of this round."""
         peers = {peer.name: peer for peer in self.plan.peers}
-        for name in rotated(self.plan.names(protocol), number):
-            say(f"round {number + 1}/{self.plan.rounds}, {protocol}: {name}")
-            try:
-                measure(name, peers.get(name))
-            except (BenchmarkError, OSError) as error:
-                raise BenchmarkError(f"{name}: {error}\nIt last printed: {tail(self.stage.log(name))}") from error
+        say(f"round {number + 1}/{self.plan.rounds}, {protocol}")
+        return [(name, peers.get(name)) for name in rotated(self.plan.names(protocol), number)]
+
+    @contextmanager
+    def _blaming(self, name: str) -> Iterator[None]:
+        """Whose fault it is, where one is found."""
+        try:
+            yield
+        except (BenchmarkError, OSError) as error:
+            raise BenchmarkError(f"{name}: {error}\nIt last printed: {tail(self.stage.log(name))}") from error
+
+    def _open(self, number: int, protocol: str, stack: ExitStack) -> dict[str, Scene]:
+        """All scenes of a round, by peer in its order; those that are not measured just now do nothing."""
+        scenes = {}
+        for name, peer in self._take_turns(number, protocol):
+            with self._blaming(name):
+                scenes[name] = stack.enter_context(self.stage.scene(peer, protocol))
+        return scenes
 
     # ---- gRPC
 
-    def _measure_grpc(self, name: str, peer: Peer | None) -> None:
-        if peer and MEMORY in self.plan.parts and name not in self.findings.memory:
-            self.findings.memory[name] = self._measure_memory(peer)
+    def _measure_grpc(self, number: int) -> None:
+        if MEMORY in self.plan.parts and not self.findings.memory:
+            for peer in self.plan.peers:
+                with self._blaming(peer.name):
+                    self.findings.memory[peer.name] = self._measure_memory(peer)
         if not (self.plan.shapes or OPEN in self.plan.parts):
             return
-        with self.stage.scene(peer) as scene:
+        with ExitStack() as stack:
+            scenes = self._open(number, GRPC, stack)
             for shape in self.plan.shapes:
                 for headers in self.plan.headers:
-                    sample = self.load.closed(scene.entry, scene.clocks, shape, headers, self.plan.duration_s)
-                    keep(self.findings.closed, name, shape, headers, sample)
-            memory = self.findings.memory.get(name)
-            if memory and self.plan.shapes and "loaded_kib" not in memory:
-                memory["loaded_kib"] = rss_anon_kib(process_tree(scene.peer_pids[0]))
-            if peer and OPEN in self.plan.parts:
-                self._measure_open(name, scene)
+                    say(f"  {shape} {headers}")
+                    for name, scene in scenes.items():
+                        with self._blaming(name):
+                            sample = self.load.closed(scene.entry, scene.clocks, shape, headers, self.plan.duration_s)
+                            keep(self.findings.closed, name, shape, headers, sample)
+            if self.plan.shapes:
+                self._note_loaded(scenes)
+            if OPEN in self.plan.parts:
+                say(f"  {OPEN_RATE}/s")
+                for name, scene in scenes.items():
+                    if name != DIRECT:
+                        with self._blaming(name):
+                            self._measure_open(name, scene)
+
+    def _note_loaded(self, scenes: dict[str, Scene]) -> None:
+        for name, memory in self.findings.memory.items():
+            memory.setdefault("loaded_kib", rss_anon_kib(process_tree(scenes[name].peer_pids[0])))
 
     def _measure_open(self, name: str, scene: Scene) -> None:
         duration_s = self.plan.open_duration_s
         direct = self.load.open(scene.backend_ports, {"backends": scene.backend_pids}, OPEN_RATE, duration_s)
         through = self.load.open(scene.entry, scene.clocks, OPEN_RATE, duration_s)
         p50, p99 = (through.latency_us[key] - direct.latency_us[key] for key in ("p50", "p99"))
-        say(f"  {OPEN_RATE}/s: added p50 {p50:.0f} us, p99 {p99:.0f} us")
+        say(f"    {name:9}: added p50 {p50:.0f} us, p99 {p99:.0f} us")
         self.findings.opened.setdefault(name, []).append((through, direct))
 
     def _measure_memory(self, peer: Peer) -> dict[str, int]:
@@ -107,33 +137,33 @@ class Bench:
             with self.load.idle(scene.entry[0], IDLE_CONNECTIONS):
                 time.sleep(SETTLE_S)
                 connected_kib = rss_anon_kib(process_tree(scene.peer_pids[0]))
-        say(f"  RssAnon {idle_kib} KiB idle, {connected_kib} KiB with {IDLE_CONNECTIONS} connections")
+        say(f"{peer.name}: RssAnon {idle_kib} KiB idle, {connected_kib} KiB with {IDLE_CONNECTIONS} connections")
         return {"idle_kib": idle_kib, "connected_kib": connected_kib}
 
     # ---- the others
 
-    def _measure_http1(self, name: str, peer: Peer | None) -> None:
-        with self.stage.scene(peer, HTTP1) as scene:
+    def _measure_http1(self, number: int) -> None:
+        with ExitStack() as stack:
+            scenes = self._open(number, HTTP1, stack)
             for shape in wrk.SHAPES:
                 for headers in self.plan.headers:
-                    sample = wrk.measure(
-                        scene.entry[0],
-                        scene.backend_ports,
-                        scene.clocks,
-                        shape,
-                        headers,
-                        self.plan.duration_s,
-                        self.cores.load,
-                    )
-                    keep(self.findings.http1, name, shape, headers, sample)
+                    say(f"  {shape} {headers}")
+                    for name, scene in scenes.items():
+                        with self._blaming(name):
+                            ports = scene.entry[0], scene.backend_ports
+                            window = shape, headers, self.plan.duration_s, self.cores.load
+                            sample = wrk.measure(*ports, scene.clocks, *window)
+                            keep(self.findings.http1, name, shape, headers, sample)
 
-    def _measure_tcp(self, name: str, peer: Peer | None) -> None:
-        with pinned_here(self.cores.load), self.stage.scene(peer, TCP) as scene:
-            plan = self.plan
-            figures = raw_tcp.measure(scene.entry[0], scene.peer_pids, scene.raw, plan.bulk_bytes, plan.echo_duration_s)
-        say("  " + ", ".join(f"{what} {value:.1f}" for what, value in figures.items()))
-        for what, value in figures.items():
-            self.findings.tcp.setdefault(name, {}).setdefault(what, []).append(value)
+    def _measure_tcp(self, number: int) -> None:
+        plan = self.plan
+        for name, peer in self._take_turns(number, TCP):
+            with self._blaming(name), pinned_here(self.cores.load), self.stage.scene(peer, TCP) as scene:
+                window = plan.bulk_bytes, plan.echo_duration_s
+                figures = raw_tcp.measure(scene.entry[0], scene.peer_pids, scene.raw, *window)
+            say(f"    {name:9}: " + ", ".join(f"{what} {value:.1f}" for what, value in figures.items()))
+            for what, value in figures.items():
+                self.findings.tcp.setdefault(name, {}).setdefault(what, []).append(value)
 
 
 def keep(found: dict[str, Cells], name: str, shape: Shape, headers: str, sample: Sample) -> None:
@@ -141,7 +171,7 @@ def keep(found: dict[str, Cells], name: str, shape: Shape, headers: str, sample:
     if "proxy" in sample.cpu_us:
         check_spread(sample, shape)
         cost = f"{sample.cpu_per_request_us('proxy'):6.1f} us proxy, "
-    say(f"  {shape} {headers}: {cost}{sample.cpu_per_request_us('backends'):.1f} us backends, {sample.rps:.0f}/s")
+    say(f"    {name:9}: {cost}{sample.cpu_per_request_us('backends'):.1f} us backends, {sample.rps:.0f}/s")
     found.setdefault(name, {}).setdefault((str(shape), headers), []).append(sample)
 
 

@@ -82,7 +82,7 @@ def cpu_panels(summary: Summary, part: str, title: str) -> list[tuple[str, dict[
 
 def by_peer(summary: Summary, part: str, key: tuple[str, str]) -> dict[str, float]:
     measured = {name: proxy_cpu_us(summary, name, part) for name in summary[part]}
-    return {name: values[key] for name, values in measured.items() if key in values}
+    return {name: values[key]["median"] for name, values in measured.items() if key in values}
 
 
 def draw_bars(axes: Axes, title: str, values: dict[str, float], titles: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""From samples to figures: medians over the rounds with their spread, ratios, goals. Pure."""
+"""From samples to figures: medians over the rounds with their spread, ratios, goals. Pure.
+
+A ratio is the median of the rounds' ratios, each of two windows that were measured within seconds of each other.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ OURS = "gossamer"
 
 
 class Figure(TypedDict):
-    """A median over the rounds, and the least and greatest of them."""
+    """A median over the rounds, the least and greatest of them, and each."""
 
     median: float
     min: float
     max: float
+    rounds: list[float]
 
 
 class Cell(TypedDict):
@@ -52,6 +56,7 @@ def figure(values: Sequence[float]) -> Figure:
         "median": round(statistics.median(values), 2),
         "min": round(min(values), 2),
         "max": round(max(values), 2),
+        "rounds": [round(value, 2) for value in values],
     }
 
 
@@ -121,10 +126,10 @@ def memory(figures: dict[str, int]) -> dict[str, float]:
     return {**figures, "bytes_per_idle_connection": round(growth_bytes)}
 
 
-def proxy_cpu_us(summary: Summary, name: str, part: str = "closed") -> dict[tuple[str, str], float]:
-    """The median CPU of one peer by (shape, headers), of gRPC or `http1`."""
+def proxy_cpu_us(summary: Summary, name: str, part: str = "closed") -> dict[tuple[str, str], Figure]:
+    """The CPU of one peer by (shape, headers), of gRPC or `http1`."""
     return {
-        (cell["shape"], cell["headers"]): cell["proxy_cpu_us"]["median"]
+        (cell["shape"], cell["headers"]): cell["proxy_cpu_us"]
         for cell in summary[part].get(name, [])
         if cell["proxy_cpu_us"]
     }
@@ -133,7 +138,12 @@ def proxy_cpu_us(summary: Summary, name: str, part: str = "closed") -> dict[tupl
 def ratios(summary: Summary, peer: str, part: str = "closed") -> dict[tuple[str, str], float]:
     """Our CPU per request over the peer's, where both were measured."""
     ours, theirs = proxy_cpu_us(summary, OURS, part), proxy_cpu_us(summary, peer, part)
-    return {key: round(ours[key] / theirs[key], 2) for key in ours if key in theirs}
+    return {key: compare(ours[key], theirs[key]) for key in ours if key in theirs}
+
+
+def compare(ours: Figure, theirs: Figure) -> float:
+    """The median of the rounds' ratios."""
+    return round(statistics.median(our / their for our, their in zip(ours["rounds"], theirs["rounds"], strict=True)), 2)
 
 
 def goals(summary: Summary) -> list[Goal]:
@@ -166,7 +176,7 @@ def tcp_goals(summary: Summary) -> list[Goal]:
         goal(
             f"TCP: CPU per GB over {whose}, {connections} at once",
             1,
-            round(measured[OURS][what]["median"] / measured[peer][what]["median"], 2),
+            compare(measured[OURS][what], measured[peer][what]),
         )
         for peer, whose in (("envoy", "Envoy's"), ("haproxy", "HAProxy's"))
         for connections in BULK_CONNECTIONS

@@ -58,7 +58,7 @@ def test_another_build_can_be_measured() -> None:
 def test_by_default_everything_is_measured() -> None:
     plan = make_plan(parse([]))
     assert plan.is_complete
-    assert plan.rounds == 3
+    assert plan.rounds == 5
     assert plan.names("grpc")[-1] == "direct"
     assert plan.names("http1") == ["gossamer", "envoy", "haproxy", "nginx"]
     assert plan.open_duration_s == 2 * plan.duration_s

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.summary import figure, goal, goals, ratios, summarise
+from benchmarks.summary import compare, figure, goal, goals, ratios, summarise
 from tests.unit.benchmarks.samples import MACHINE, make_findings, make_plan
 
 
 def test_a_figure_is_the_median_and_its_spread() -> None:
-    assert figure([3, 1, 20]) == {"median": 3, "min": 1, "max": 20}
+    assert figure([3, 1, 20]) == {"median": 3, "min": 1, "max": 20, "rounds": [3, 1, 20]}
 
 
 def test_cost_is_the_median_of_the_rounds() -> None:
     summary = summarise(make_plan("gossamer", "envoy"), make_findings(), MACHINE)
     (cell,) = summary["closed"]["gossamer"]
-    assert cell["proxy_cpu_us"] == {"median": 11, "min": 10, "max": 14}
+    assert cell["proxy_cpu_us"] == {"median": 11, "min": 10, "max": 14, "rounds": [10, 14, 11]}
     assert cell["backend_cpu_us"]["median"] == 2
     assert cell["rps"]["median"] == 200
     assert cell["backend_shares"] == [0.4, 0.3, 0.3]
@@ -24,6 +24,14 @@ def test_ratio_is_ours_over_theirs() -> None:
     summary = summarise(make_plan("gossamer", "envoy"), make_findings(), MACHINE)
     assert ratios(summary, "envoy") == {("8x4", "same"): 0.5}
     assert ratios(summary, "haproxy") == {}
+
+
+def test_a_ratio_is_of_windows_of_the_same_round() -> None:
+    """A machine that is three times as slow in one round is so for both."""
+    ours, theirs = figure([9, 33, 11]), figure([10, 30, 10])
+    assert compare(ours, theirs) == 1.1
+    assert ours["median"] / theirs["median"] == 1.1
+    assert compare(figure([9, 27, 40]), figure([10, 30, 20])) == 0.9
 
 
 def test_added_latency_is_over_the_direct_path_of_the_same_round() -> None:
