@@ -17,7 +17,7 @@ from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import Http1Listener
 from proxy.net.http1_pool import Http1Pool
-from proxy.net.turns import in_turns
+from proxy.net.turns import tell_due
 from proxy.relay.http1.link import Link
 from proxy.relay.relay import Relay, Route, Tally
 from proxy.route import model
@@ -76,8 +76,7 @@ class Http1:
 
     async def tick(self, now: float) -> None:
         """As `Traffic` has it."""
-        async for exchange in in_turns(self.relay.find_due(now)):
-            exchange.deadline_passed(now)
+        await tell_due(self.relay.find_due(now), self.flush, now)
 
     async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""

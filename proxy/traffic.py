@@ -22,7 +22,7 @@ from proxy.net.adapter import ReadBuffer, flush
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
 from proxy.net.pool import Pool
-from proxy.net.turns import in_turns
+from proxy.net.turns import tell_due
 from proxy.relay.cluster import Cluster
 from proxy.relay.relay import TICK_S, Relay, Route, Tally
 from proxy.route import model
@@ -190,8 +190,7 @@ class Traffic:
 
     async def tick(self, now: float) -> None:
         """Ten times a second or so: timeouts of requests."""
-        async for exchange in in_turns(self.relay.find_due(now)):
-            exchange.deadline_passed(now)
+        await tell_due(self.relay.find_due(now), self.flush, now)
         for side in self._sides():
             await side.tick(now)
 

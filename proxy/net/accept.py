@@ -3,6 +3,10 @@
 iptables redirects a pod's connections here; the kernel remembers their original destination (SO_ORIGINAL_DST, and its
 IPv6 sister). Who connects to us without being redirected has none: its destination is our own address.
 
+The kernel's queue knows one order, that of arrival, so it is emptied fast. Whose turn it is then goes by where they
+come from and where they want to go: a flood makes only those wait who come from there and want the same (fair
+queueing, RFC 970).
+
 Invariant: running out of file descriptors neither ends the listener nor makes it spin: it rests, and the clients wait
 in the backlog.
 """
@@ -13,20 +17,22 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from time import monotonic
+from typing import Any
 
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.adapter import describe_errno, tune_socket
 from proxy.net.log import log, log_bug
-from proxy.net.room import Room
+from proxy.net.room import Idle, Room
 from proxy.net.turns import SHARE_S
+from proxy.relay.relay import Tally
 from proxy.route.hints import Address
 
 BACKLOG = 1024
-# One wake-up accepts for no longer than this, so that a storm of clients does not hold up those who are served. It is
-# more than others may take of a turn: a client in the backlog waits for all before it.
-_SHARE_S = 2 * SHARE_S
+# So many wait here at most, and others in the kernel's queues.
+_MAX_ARRIVALS = 4_096
 _REST_S = 0.1
 # It is said again only where there was enough for so long.
 _QUIET_S = 60.0
@@ -60,6 +66,13 @@ class Acceptor:
         self.loop = asyncio.get_running_loop()
         self.sockets: list[socket.socket] = []
         self.quiet_until_s = 0.0
+        # By where they come from and want to go; who was served a moment ago is last.
+        self.arrivals: OrderedDict[tuple[str, Address | None], deque[socket.socket]] = OrderedDict()
+        self.waiting = 0
+        # Whether the next turn serves what this one has left.
+        self.is_due = False
+        if room is not None:
+            room.join(self)
 
     def listen(self, host: str, port: int, reuse_port: bool = False) -> Address:
         """Listen on an IP address as well; OSError where that fails. Returns the address in use."""
@@ -90,14 +103,52 @@ class Acceptor:
             tune_socket(sock, user_timeout_s)
 
     def _accept(self, listening: socket.socket) -> None:
-        until_s = monotonic() + _SHARE_S
-        while self._accept_one(listening) and monotonic() < until_s:
-            pass
+        now = monotonic()
+        until_s = now + SHARE_S
+        while now < until_s and self.waiting < _MAX_ARRIVALS and self._accept_one(listening):
+            now = monotonic()
+            if self.arrivals and self._is_scarce(now):
+                # Who was accepted needs a second descriptor, for his endpoint: he gets it before there is another.
+                self._serve_next()
+        if not self.is_due:
+            self._serve()
+
+    def _is_scarce(self, now: float) -> bool:
+        return now < self.quiet_until_s or not (self.room is None or self.room.has_space())
+
+    def _serve(self) -> None:
+        self.is_due = False
+        until_s = monotonic() + SHARE_S
+        while self.arrivals:
+            self._serve_next()
+            if monotonic() >= until_s:
+                break
+        if self.arrivals:
+            self.is_due = True
+            self.loop.call_soon(self._serve)
+
+    def _serve_next(self) -> None:
+        key, sockets = self.arrivals.popitem(last=False)
+        self.waiting -= 1
+        sock = sockets.popleft()
+        if sockets:
+            self.arrivals[key] = sockets
+        self._take(sock, key[1])
+
+    def _take(self, sock: socket.socket, original: Address | None) -> None:
+        if self.room is not None and not self.room.admit():
+            sock.close()
+            return
+        try:
+            self.arrived(sock, original)
+        except Exception as bug:  # One connection's bug must not take the others along.
+            log_bug("a connection was ended by a bug in the proxy", bug)
+            sock.close()
 
     def _accept_one(self, listening: socket.socket) -> bool:
         """Whether there may be more."""
         try:
-            sock, _peer = listening.accept()
+            sock, peer = listening.accept()
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
@@ -106,15 +157,13 @@ class Acceptor:
                 self._rest(listening, error)
                 return False
             return True
-        if self.room is not None and not self.room.admit():
-            sock.close()
-            return True
         sock.setblocking(False)
-        try:
-            self.arrived(sock, read_original(sock))
-        except Exception as bug:  # One connection's bug must not take the others along.
-            log_bug("a connection was ended by a bug in the proxy", bug)
-            sock.close()
+        key = peer[0], read_original(sock)
+        sockets = self.arrivals.get(key)
+        if sockets is None:
+            sockets = self.arrivals[key] = deque()
+        sockets.append(sock)
+        self.waiting += 1
         return True
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
@@ -139,6 +188,26 @@ class Acceptor:
             self.loop.remove_reader(sock.fileno())
             sock.close()
         self.sockets.clear()
+
+    # ---- as a kind of clients (`room`, `relief`)
+
+    def count(self) -> int:
+        return self.waiting
+
+    def count_descriptors(self) -> int:
+        """With those that they may need for an endpoint in a moment."""
+        return 2 * self.waiting
+
+    def find_idle(self) -> Iterator[Idle | None]:
+        """They are newcomers."""
+        return iter(())
+
+    def find_held(self) -> Iterator[tuple[int, Any]]:
+        """Nothing has been read of them."""
+        return iter(())
+
+    def end_held(self, one: Any, tally: Tally) -> None:
+        """None of them holds anything."""
 
 
 def read_original(sock: socket.socket) -> Address | None:

@@ -10,7 +10,7 @@ cpdef flush(list flushes)
 @cython.final
 cdef class ReadBuffer:
     cdef public bytearray data
-    cdef public object view
+    cdef public object ends, view
 
 cdef class Adapter:
     cdef public Connection conn

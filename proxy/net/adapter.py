@@ -13,6 +13,7 @@ import socket
 import sys
 import termios
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -20,6 +21,7 @@ from proxy.codec.connection import Connection
 from proxy.codec.errors import Http1Spoken
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.log import log_bug
+from proxy.net.turns import Turns
 
 READ_BUFFER_BYTES = 128 * 1024
 _HIGH_WATER_BYTES = 64 * 1024
@@ -34,13 +36,17 @@ _SHUT_S = 300.0
 
 
 class ReadBuffer:
-    """The loop's one read buffer. Owned by whoever reads, from `get_buffer` to the end of `buffer_updated`."""
+    """The loop's one read buffer. Owned by whoever reads, from `get_buffer` to the end of `buffer_updated`.
 
-    __slots__ = ("data", "view")
+    `ends` are told of clients that end, of whom thousands may at once, while others speak.
+    """
+
+    __slots__ = ("data", "ends", "view")
 
     def __init__(self) -> None:
         self.data = bytearray(READ_BUFFER_BYTES)
         self.view = memoryview(self.data)
+        self.ends = Turns()
 
 
 def flush(flushes: list[Any]) -> None:
@@ -167,7 +173,15 @@ class Adapter:
             transport.resume_reading()
 
     def eof_received(self) -> bool:
-        return False
+        """A client's end may wait; what an endpoint's end means for requests may not."""
+        if self.hand_over is None:
+            return False
+        self.buffer.ends.add(self._close)
+        return True
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self.conn.blocked = True
@@ -183,10 +197,16 @@ class Adapter:
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.tcp.close(describe_errno(exc))
+        if self.hand_over is None:
+            self._lost(describe(exc))
+        else:
+            self.buffer.ends.add(partial(self._lost, describe(exc)))
+
+    def _lost(self, error: str) -> None:
         try:
             if not self.shutting:
-                self.conn.lost(describe(exc) or "closed by the peer", monotonic())
-            self.ended(self, describe(exc))
+                self.conn.lost(error or "closed by the peer", monotonic())
+            self.ended(self, error)
             flush(self.conn.flushes)
             self.conn.io = None
         except Exception as bug:

@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -123,16 +124,26 @@ class Http1Adapter:
             transport.resume_reading()
 
     def eof_received(self) -> bool:
+        """A client's end may wait; what an endpoint's end means for requests may not."""
+        if isinstance(self.conn, Http1Client):
+            self._peer_ended()
+        else:
+            self.buffer.ends.add(self._peer_ended)
+        return True
+
+    def _peer_ended(self) -> None:
         """The peer may still want what it has asked for; the connection closes itself if there is nothing."""
         conn = self.conn
+        if self.transport is None:
+            return
         try:
             if self.shutting:
-                return False
+                self.transport.close()
+                return
             conn.peer_ended(monotonic())
             flush_http1(conn.flushes)
         except Exception as bug:
             self.end_for(bug)
-        return True
 
     def pause_writing(self) -> None:
         try:
@@ -151,13 +162,20 @@ class Http1Adapter:
     def connection_lost(self, exc: Exception | None) -> None:
         transport, self.transport = self.transport, None
         self.tcp.close(describe_errno(exc))
+        if not isinstance(self.conn, Http1Client):
+            self.buffer.ends.add(partial(self._lost, describe(exc), None))
+        else:
+            self._lost(describe(exc), transport if exc is not None else None)
+
+    def _lost(self, error: str, broken: Any) -> None:
+        """`broken` is a transport from which more may be read."""
         conn = self.conn
         try:
-            if exc is not None and isinstance(conn, Http1Client):
-                self._read_rest(transport)
+            if broken is not None:
+                self._read_rest(broken)
             if not conn.closed:
-                conn.lost(describe(exc) or "closed by the peer", monotonic())
-            self.ended(self, describe(exc))
+                conn.lost(error or "closed by the peer", monotonic())
+            self.ended(self, error)
             flush_http1(conn.flushes)
             conn.io = None
         except Exception as bug:

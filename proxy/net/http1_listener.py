@@ -102,6 +102,7 @@ class Http1Listener:
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
+            flush_http1(self.relay.flushes)
         await end_gone(self.patience, self.adapters, self._is_doubtful, now)
         self.busy = sum(adapter.conn.owner is not None for adapter in self.adapters)
         flush_http1(self.relay.flushes)

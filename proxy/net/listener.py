@@ -130,6 +130,7 @@ class Listener:
             except Exception as bug:  # One connection's bug must not keep the others from their timeouts.
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
+            flush(self.relay.flushes)
         await end_gone(self.patience, self.adapters, Adapter.is_doubtful, now)
         await self.room.relieve()
         flush(self.relay.flushes)

@@ -20,8 +20,9 @@ cdef class Flow:
 
     cpdef start(self)
     @cython.locals(size=Py_ssize_t)
-    cpdef read(self)
-    cpdef write(self)
+    cpdef Py_ssize_t read(self) except -1
+    @cython.locals(before=Py_ssize_t)
+    cpdef Py_ssize_t write(self) except -1
     cpdef stop(self)
     @cython.locals(sent=Py_ssize_t)
     cpdef _send(self, object data)

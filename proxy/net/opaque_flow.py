@@ -97,8 +97,8 @@ class Flow:
     def start(self) -> None:
         self.shop.loop.add_reader(self.source.fileno(), self.read)
 
-    def read(self) -> None:
-        """The source has something, or has ended."""
+    def read(self) -> int:
+        """The source has something, or has ended; how many bytes that were."""
         if self.streak >= (_BULKY_READS if self.pipe is None else _SMALL_READS):
             self._switch()
         try:
@@ -107,13 +107,13 @@ class Flow:
             else:
                 size = os.splice(self.source.fileno(), self.pipe.sink, TURN_BYTES, flags=_SPLICE_FLAGS)
         except (BlockingIOError, InterruptedError):
-            return
+            return 0
         except OSError as error:
             self.owner.broken(self.source, error)
-            return
+            return 0
         if not size:
             self._end()
-            return
+            return 0
         self.total += size
         self.read_tcp.read_bytes += size
         # Large reads speak for a pipe, small ones against it.
@@ -127,9 +127,11 @@ class Flow:
             self.shop.loop.remove_reader(self.source.fileno())
             self.shop.loop.add_writer(self.sink.fileno(), self.write)
             self.shop.waiting.add(self)
+        return size
 
-    def write(self) -> None:
-        """The sink has room again."""
+    def write(self) -> int:
+        """The sink has room again; how many bytes it took."""
+        before = self.write_tcp.write_bytes
         if self.pipe is None:
             self._send(self.rest)
         else:
@@ -138,6 +140,7 @@ class Flow:
             self.shop.loop.remove_writer(self.sink.fileno())
             self.shop.waiting.discard(self)
             self.start()
+        return self.write_tcp.write_bytes - before
 
     def stop(self) -> None:
         """Give back what the flow holds; the connection is over."""

@@ -4,8 +4,9 @@ An epoll of our own, which the loop watches as one file descriptor. The `add_rea
 to watch a socket once it has an error, and what was received before a reset is then never read. It is also less memory
 for each idle connection, and a callback that fails cannot be called again and again.
 
-Who has taken much time of late comes second, since a short word would wait behind all bulk else (the sparse flows of
-fq_codel, RFC 8290, 4.2); and connections that go third: thousands may go at once.
+Who has moved much of late comes second, since a short word would wait behind all bulk else (the sparse flows of
+fq_codel, RFC 8290, 4.2); and connections that go third: thousands may go at once. Callbacks say how many bytes they
+have moved: the time that they take is as much the machine's affair as theirs.
 
 Invariant: who has removed a callback is not called any more, and nobody gets an event of a socket that was closed and
 whose number is his now.
@@ -30,8 +31,8 @@ _FETCHED = 1_024
 _RDHUP = getattr(select, "EPOLLRDHUP", 0)
 _READS = getattr(select, "EPOLLIN", 0) | _RDHUP
 _WRITES = getattr(select, "EPOLLOUT", 0)
-# Who has been served for so long has taken much; each time this has passed, half of it is forgotten, or so little.
-_MUCH_S, _LATELY_S, _LITTLE_S = 0.0003, 0.1, 0.00003
+# So many bytes are much; each time this has passed, half of what was moved is forgotten, or all where it is so little.
+_MUCH_BYTES, _LATELY_S, _LITTLE_BYTES = 32 * 1024, 0.1, 1024
 # Whose end is known waits without being told of again, which would take the place of others.
 _SILENT = getattr(select, "EPOLLET", 0)
 _ENDS = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0) | _RDHUP
@@ -62,8 +63,8 @@ class Poller:
         "_loop",
         "_moved",
         "_readers",
+        "_taken",
         "_until_s",
-        "_used_s",
         "_writers",
     )
 
@@ -76,9 +77,9 @@ class Poller:
         self._moved: dict[int, Any] = {}
         self._bulky: dict[int, Any] = {}
         self._ended: dict[int, Any] = {}
-        # How long each was served lately, by descriptor, also while it is not watched, as bulk is now and then; half of
-        # it is forgotten at `_until_s`.
-        self._used_s: dict[int, Any] = {}
+        # How many bytes each has moved lately, by descriptor, also while it is not watched, as bulk is now and then;
+        # half of it is forgotten at `_until_s`.
+        self._taken: dict[int, Any] = {}
         self._until_s = 0.0
         # Whether the next turn serves what this one has left: who was fetched is not told of again by the kernel.
         self._is_due = False
@@ -139,14 +140,14 @@ class Poller:
             if events & _ENDS:
                 self._ended[fd] = events
                 self._epoll.modify(fd, _SILENT)
-            elif self._used_s.get(fd, 0.0) < _MUCH_S:
+            elif self._taken.get(fd, 0) < _MUCH_BYTES:
                 self._moved[fd] = events
             else:
                 self._bulky[fd] = events
         now = monotonic()
         if now >= self._until_s:
             self._until_s = now + _LATELY_S
-            self._used_s = {fd: used_s / 2 for fd, used_s in self._used_s.items() if used_s > _LITTLE_S}
+            self._taken = {fd: taken // 2 for fd, taken in self._taken.items() if taken > _LITTLE_BYTES}
         now = self._serve(self._moved, now)
         now = self._serve(self._bulky, now)
         self._serve(self._ended, now)
@@ -163,26 +164,31 @@ class Poller:
             fd = next(iter(fetched))
             events = fetched.pop(fd)
             # An error or the end is for whoever is there; a read or a write then tells which it is.
+            taken = 0
             if events & ~_WRITES:
-                self._call(self._readers, fd)
+                taken += self._call(self._readers, fd)
             if events & ~_READS:
-                self._call(self._writers, fd)
+                taken += self._call(self._writers, fd)
+            if taken:
+                self._taken[fd] = self._taken.get(fd, 0) + taken
             if events & _ENDS and (fd in self._readers or fd in self._writers):
                 self._epoll.modify(fd, self._list_events(fd))
-            before, now = now, monotonic()
-            self._used_s[fd] = self._used_s.get(fd, 0.0) + now - before
+            now = monotonic()
             if not fetched or now >= until_s:
                 break
         return now
 
-    def _call(self, callbacks: dict[int, tuple[Callable[..., object], tuple[Any, ...]]], fd: int) -> None:
+    def _call(self, callbacks: dict[int, tuple[Callable[..., object], tuple[Any, ...]]], fd: int) -> int:
+        """How many bytes it has moved, as it says."""
         found = callbacks.get(fd)
         if found is None:
-            return
+            return 0
         callback, args = found
         try:
-            callback(*args)
+            taken = callback(*args)
+            return taken if isinstance(taken, int) else 0
         except Exception as bug:  # Level-triggered, it would be called again at once, and for ever.
             log_bug("a connection was ended by a bug in the proxy", bug)
             self.remove_reader(fd)
             self.remove_writer(fd)
+            return 0

@@ -87,6 +87,10 @@ class Room:
             descriptors += kind.count_descriptors()
         return max(connections - self.max_connections, descriptors - self.max_descriptors)
 
+    def has_space(self) -> bool:
+        """Whether there is room for one more as it is."""
+        return self._count_excess() < 0
+
     def admit(self) -> bool:
         """Whether there is room for one more; made, where it can be."""
         excess = self._count_excess()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -30,18 +31,34 @@ def honest() -> Iterator[Honest]:
         yield process
 
 
-@pytest.fixture(scope="module")
-def scene(addresses: list[str], honest: Honest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """One proxy for all attacks of a module: it must survive them all, and end well."""
+@pytest.fixture(scope="package")
+def attacked() -> Iterator[str]:
+    """The address of another, for the attackers alone."""
+    with GrpcBackend("c") as backend:
+        if REPORT:
+            set_policy(list_threads(backend.popen.pid), os.SCHED_IDLE)
+        yield backend.address
+
+
+@pytest.fixture
+def config(addresses: list[str], attacked: str, tmp_path: Path) -> Path:
+    """A proxy.yaml that leads attackers and honest clients to their own servers."""
+    return write_apart(tmp_path, addresses, attacked)
+
+
+def write_apart(folder: Path, addresses: list[str], attacked: str) -> Path:
     where = f"{HOST}:{free_port()}", f"{HOST}:{free_port(4)}"
     routes = f"  - match: {{authority: {ATTACKED}}}\n    cluster: {ATTACKED}\n  - cluster: good\n"
-    path = tmp_path_factory.mktemp("scene") / "proxy.yaml"
-    with ExitStack() as stack:
-        backend = stack.enter_context(GrpcBackend("c"))
-        if REPORT:  # it works for attackers alone
-            set_policy(list_threads(backend.popen.pid), os.SCHED_IDLE)
-        config = write_config(path, *where, {"good": addresses, ATTACKED: [backend.address]}, routes)
-        proxy = stack.enter_context(Proxy(config=config))
+    return write_config(folder / "proxy.yaml", *where, {"good": addresses, ATTACKED: [attacked]}, routes)
+
+
+@pytest.fixture(scope="module")
+def scene(
+    addresses: list[str], attacked: str, honest: Honest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """One proxy for all attacks of a module: it must survive them all, and end well."""
+    config = write_apart(tmp_path_factory.mktemp("scene"), addresses, attacked)
+    with Proxy(config=config) as proxy:
         made = Scene(proxy, honest)
         with made.attacked("none"):
             pass

@@ -1,7 +1,7 @@
 """The scene of attacks through interception: a meshed pod with real servers, and a pod outside of the mesh.
 
 Attackers and honest clients are outside and come by way of the pod's rules; a malicious endpoint is a server in the
-pod. Both kinds of attack meet one sidecar, which must survive them all.
+pod. Both kinds of attack meet one sidecar, which must survive them all. WEB is the honest clients' server of HTTP/1.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tests.e2e.transparent import app
 from tests.e2e.transparent.scene import MESH, write_certificate
 from tests.netns.network import Network
 
+WEB = 8081
 # A client that waits so long waits for ever.
 PATIENCE_S = 30.0
 
@@ -32,22 +33,22 @@ class Pods(Scene):
             self.network = self.stack.enter_context(Network())
             self.server, self.outside = self.network.add_pod("server"), self.network.add_pod("outside")
             self.host = self.server.addresses[4]
-            self._start_application(folder)
+            self._start_applications(folder)
             self.server.run([*MESH, "proxy", "init"], check=True)
             self.sidecar = self.stack.enter_context(Sidecar(self.server))
             self.sidecar.wait_ready()
             honest = self.stack.enter_context(Honest(self.outside.enter()))
-            ports = (app.GRPC, app.HTTP, app.ECHO)
+            ports = (app.GRPC, WEB, app.ECHO)
             super().__init__(self.sidecar, honest, " ".join(["targets", *(f"{self.host}:{port}" for port in ports)]))
         except BaseException:
             self.stack.close()
             raise
 
-    def _start_application(self, folder: Path) -> None:
+    def _start_applications(self, folder: Path) -> None:
         files = [str(path) for path in write_certificate(folder)]
-        script = [sys.executable, "-m", "tests.e2e.transparent.app", "server", *files]
-        application = self.stack.enter_context(self.server.start(script))
-        assert application.read_line() == "serving", application.stderr
+        for module, *given in (("e2e.transparent.app", "server", *files), ("abuse.quick_web", str(WEB))):
+            application = self.stack.enter_context(self.server.start([sys.executable, "-m", f"tests.{module}", *given]))
+            assert application.read_line() == "serving", application.stderr
 
     def connect(self, port: int = app.HTTP, from_port: int = 0) -> socket.socket:
         """From outside to the meshed pod.

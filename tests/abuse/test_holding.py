@@ -170,7 +170,7 @@ def test_thousands_of_idle_connections(scene: Scene) -> None:
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_more_connections_than_descriptors(
-    addresses: list[str], honest: Honest, monkeypatch: pytest.MonkeyPatch, busy: bool
+    config: Path, honest: Honest, monkeypatch: pytest.MonkeyPatch, busy: bool
 ) -> None:
     """300 descriptors: 225 are for clients; the attacker's oldest go, the honest client and the admin port stay.
 
@@ -180,7 +180,7 @@ def test_more_connections_than_descriptors(
         "import os, resource as r, sys; r.setrlimit(r.RLIMIT_NOFILE, (300, 300)); os.execv(sys.argv[1], sys.argv[1:])"
     )
     monkeypatch.setenv("GOSSAMER_E2E_PROXY", shlex.join([sys.executable, "-c", limit, *command()]))
-    with Proxy(addresses) as proxy:
+    with Proxy(config=config) as proxy:
         scene = Scene(proxy, honest)
         name = f"600 connections for 300 descriptors{', busy' * busy}"
         with scene.attacked(name) as faults, ExitStack() as stack:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.abuse.evil import Victim
-from tests.abuse.pods import Pods, hear_all
+from tests.abuse.pods import WEB, Pods, hear_all
 from tests.e2e.processes import eventually
 from tests.e2e.transparent.app import HTTP
 
@@ -194,10 +194,10 @@ def test_slow_clients(pods: Pods) -> None:
 
 
 def test_bodies_that_never_come(pods: Pods) -> None:
-    """More of them than an endpoint is given connections, and than may wait for one: they hold up nobody else."""
+    """More than the honest clients' endpoint gets connections, and than may wait for one: they hold up nobody else."""
     with pods.attacked("2,200 bodies that never come", 24_576) as faults, ExitStack() as stack:
         for _ in range(2_200):
-            stack.enter_context(pods.connect()).sendall(POST + b"Content-Length: 10\r\n\r\n")
+            stack.enter_context(pods.connect(WEB)).sendall(POST + b"Content-Length: 10\r\n\r\n")
         time.sleep(4.0)
     assert faults == {}
     assert pods.count_failures()["request-stalled"] > 0

@@ -256,7 +256,11 @@ class Exchange:
                 self.body = None
         if up is not None:
             up.send_data(piece)
-        elif self.body_bytes > MAX_REPLAY_BYTES and self.down is not None and not self.done:
+            return
+        if self.endpoint is not None and self.body_bytes == len(piece):
+            link: Link = self.endpoint.link
+            link.began(self)
+        if self.body_bytes > MAX_REPLAY_BYTES and self.down is not None and not self.done:
             self.down.pause()
 
     def request_ended(self, trailers: bytes, now: float) -> None:
@@ -634,7 +638,7 @@ class Exchange:
             if self.uploading:
                 self._upload_over(link)
             if link.waiting:
-                link.waiting.pop(self, None)
+                link.waiting.discard(self)
 
     def _upload_over(self, link: Link) -> None:
         self.uploading = False

@@ -3,6 +3,7 @@ cimport cython
 from proxy.balance.endpoint cimport Endpoint
 from proxy.codec.h1_client cimport Http1Client
 from proxy.relay.cluster cimport Cluster
+from proxy.relay.http1.queue cimport Queue
 
 cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S, _WANTED_S
 
@@ -10,7 +11,8 @@ cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S, _WANTED_S
 cdef class Link:
     cdef public Cluster cluster
     cdef public Endpoint endpoint
-    cdef public object dial, waiting, target
+    cdef public object dial, target
+    cdef public Queue waiting
     cdef public bint removed, asleep
     cdef public int failures, conns, dialling, max_connections, unfinished, refusals
     cdef public double connect_timeout_s, made_room_s, asked_s
@@ -23,6 +25,7 @@ cdef class Link:
     cdef Http1Client _take_sure(self)
     @cython.locals(conn=Http1Client)
     cpdef bint park(self, exchange) except -1
+    cpdef began(self, exchange)
     cpdef completed(self, exchange)
     cdef bint _is_full(self)
     cdef bint _make_place(self, exchange) except -1
@@ -39,7 +42,6 @@ cdef class Link:
     cdef _refuse(self, double now)
     cpdef release(self, Http1Client conn, double now)
     cdef _give(self, Http1Client conn, bint is_fresh, double now)
-    cdef _find_waiting(self, bint is_fresh)
     cpdef forget(self, Http1Client conn)
     cpdef remove(self, double now)
     cpdef scatter(self, double now)

@@ -11,7 +11,6 @@ the ports that a scan has found closed. One that is foreign to the mesh is tried
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +18,7 @@ from proxy.balance.endpoint import Endpoint
 from proxy.codec.h1_client import Http1Client
 from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.failure import CONNECT_FAILED, OVERLOAD, STALLED
+from proxy.relay.http1.queue import Queue
 from proxy.route.model import Endpoint as Target
 
 MAX_CONNECTIONS = 1_024
@@ -92,7 +92,7 @@ class Link:
         self.dialling = 0
         # The latest is taken first, so that the others get old.
         self.idle: list[Http1Client] = []
-        self.waiting: OrderedDict[Any, None] = OrderedDict()
+        self.waiting = Queue()
         endpoint.link = self
         endpoint.ready = True
 
@@ -120,7 +120,7 @@ class Link:
         if conn is not None:
             exchange.send(conn, exchange.begun_s)
             return True
-        self.waiting[exchange] = None
+        self.waiting.put(exchange)
         self.asked_s = exchange.begun_s
         self._dial_more(exchange.request_end)
         if self._is_full():
@@ -130,21 +130,24 @@ class Link:
     def _is_full(self) -> bool:
         return self.unfinished >= MAX_UNFINISHED or self.conns >= self.max_connections
 
+    def began(self, exchange: Any) -> None:
+        """The first of the body of a request has come that may be waiting."""
+        if exchange in self.waiting:
+            self.waiting.put(exchange)
+
     def completed(self, exchange: Any) -> None:
         """All of a request has come that may be waiting."""
         if exchange in self.waiting:
-            del self.waiting[exchange]
+            self.waiting.discard(exchange)
             self.park(exchange)
 
     def _make_place(self, exchange: Any) -> bool:
         """Whether one that is not complete leaves its place in the queue to one that is."""
-        if not exchange.request_end:
+        other = self.waiting.find_unfinished() if exchange.request_end else None
+        if other is None:
             return False
-        for other in self.waiting:
-            if not other.request_end:
-                other.fail(OVERLOAD, self.cluster.describe(), exchange.begun_s)
-                return True
-        return False
+        other.fail(OVERLOAD, self.cluster.describe(), exchange.begun_s)
+        return True
 
     def make_room(self, now: float) -> None:
         """End some requests that their clients have left unfinished, since others wait for their connections."""
@@ -253,30 +256,15 @@ class Link:
         if self.removed:
             conn.close()
             return
-        exchange = self._find_waiting(is_fresh) if self.waiting else None
+        exchange = self.waiting.find_next(is_fresh) if self.waiting else None
         if exchange is not None and (exchange.request_end or self.unfinished < MAX_UNFINISHED):
-            del self.waiting[exchange]
+            self.waiting.discard(exchange)
             exchange.send(conn, now)
         elif len(self.idle) < MAX_IDLE:
             conn.rested = True
             self.idle.append(conn)
         else:
             conn.close()
-
-    def _find_waiting(self, is_fresh: bool) -> Any:
-        """Who has waited longest: of those that are complete, else of those that come in, else of the others.
-
-        What was lost on a connection that had been idle is not given to another such one.
-        """
-        begun = unfinished = None
-        for exchange in self.waiting:
-            if is_fresh or not exchange.needs_fresh:
-                if exchange.request_end:
-                    return exchange
-                if exchange.body_bytes:
-                    begun = begun or exchange
-                unfinished = unfinished or exchange
-        return begun or unfinished
 
     def forget(self, conn: Http1Client) -> None:
         """A connection is gone, or takes no more requests: it may be a tunnel now, whose client has room of its own."""
@@ -285,7 +273,7 @@ class Link:
         if conn.owner is None and conn in self.idle:
             self.idle.remove(conn)
         if self.waiting:
-            self._dial_more(self._find_waiting(True).request_end)
+            self._dial_more(self.waiting.find_next(True).request_end)
 
     def remove(self, now: float) -> None:
         """The endpoint is no longer wanted: what it is doing it finishes."""
@@ -297,7 +285,7 @@ class Link:
     def scatter(self, now: float) -> None:
         """Nothing of what waits here was sent: other endpoints may have it."""
         for _waiting in range(len(self.waiting)):
-            exchange, _ = self.waiting.popitem(last=False)
+            exchange = self.waiting.pop()
             exchange.redispatch(not self.removed, now)
 
     def close_idle(self, now: float) -> None:
@@ -306,7 +294,7 @@ class Link:
             if self._is_full():
                 self.make_room(now)
             if self.waiting:
-                self._dial_more(self._find_waiting(True).request_end)
+                self._dial_more(self.waiting.find_next(True).request_end)
         for conn in [conn for conn in self.idle if now - conn.now > idle_limit_s(conn)]:
             conn.close()
 

@@ -116,12 +116,13 @@ def test_who_says_little_is_served_before_those_who_send_much_and_before_those_w
 ) -> None:
     said: list[str] = []
 
-    def take(who: str, server: socket.socket, size: int) -> None:
+    def take(who: str, server: socket.socket, size: int) -> int:
         said.append(who)
         if who == "bulk":
             time.sleep(0.0003)
         if not server.recv(size):
             poller.remove_reader(server.fileno())
+        return 32 * 1024 if who == "bulk" else size
 
     bulk, gone, late = [pairs() for _ in range(5)], [pairs() for _ in range(5)], pairs()
     for name, found in (("bulk", bulk), ("gone", gone), ("late", [late])):

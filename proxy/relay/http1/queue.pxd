@@ -1,0 +1,9 @@
+cdef class Queue:
+    cdef object _bare, _begun, _whole
+    cdef Py_ssize_t _count
+
+    cpdef put(self, exchange)
+    cpdef discard(self, exchange)
+    cpdef pop(self)
+    cpdef find_next(self, bint is_fresh)
+    cpdef find_unfinished(self)

@@ -1,0 +1,117 @@
+"""Accepting what was led here: whose turn it is, and that nobody is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from proxy.metrics.connections import ConnectionCounts
+from proxy.metrics.registry import Registry
+from proxy.net import accept
+from proxy.net.accept import Acceptor
+from proxy.net.turns import SHARE_S
+from proxy.route.hints import Address
+from tests.e2e.processes import HOST
+
+FLOOD, OTHER = "127.0.0.2", "127.0.0.3"
+
+
+class Door:
+    """An acceptor on loopback, for whose connections it takes `took_s` each; `came` is where they came from."""
+
+    def __init__(self, took_s: float = 0.0) -> None:
+        self.came: list[str] = []
+        self.took_s = took_s
+        self.acceptor = Acceptor("inbound", self.arrived, ConnectionCounts(Registry()), 20.0)
+        self.address = self.acceptor.listen(HOST, 0)
+
+    def arrived(self, sock: socket.socket, original: Address | None) -> None:
+        assert original is None
+        self.came.append(sock.getpeername()[0])
+        sock.close()
+        time.sleep(self.took_s)
+
+    async def wait_for(self, count: int) -> None:
+        until_s = time.monotonic() + 20
+        while len(self.came) < count:
+            assert time.monotonic() < until_s
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def opened(took_s: float = 0.0) -> AsyncIterator[Door]:
+    door = Door(took_s)
+    try:
+        yield door
+    finally:
+        await door.acceptor.close()
+
+
+def call(clients: ExitStack, door: Door, source: str, count: int) -> None:
+    for _ in range(count):
+        clients.enter_context(socket.create_connection(door.address, source_address=(source, 0)))
+
+
+async def test_who_comes_alone_does_not_wait_for_a_flood_from_elsewhere(clients: ExitStack) -> None:
+    async with opened(SHARE_S) as door:
+        call(clients, door, FLOOD, 100)
+        await door.wait_for(1)
+        call(clients, door, OTHER, 1)
+        await door.wait_for(101)
+        # Unless this machine accepts fewer than two while one is served, all are there long before half of them are.
+        assert door.came.index(OTHER) < 50
+
+
+async def test_nobody_is_lost_where_all_come_at_once(clients: ExitStack) -> None:
+    async with opened() as door:
+        call(clients, door, FLOOD, 200)
+        call(clients, door, OTHER, 200)
+        await door.wait_for(400)
+        assert door.came.count(FLOOD) == door.came.count(OTHER) == 200
+        assert door.acceptor.count() == door.acceptor.count_descriptors() == 0
+
+
+async def test_those_for_whom_there_is_no_place_wait_in_the_kernel(
+    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "_MAX_ARRIVALS", 5)
+    async with opened(SHARE_S) as door:
+        call(clients, door, FLOOD, 40)
+        most = 0
+        async with asyncio.timeout(20):
+            while len(door.came) < 40:
+                await asyncio.sleep(0)
+                most = max(most, door.acceptor.count())
+        assert most <= 5
+
+
+async def test_who_has_come_is_served_though_nobody_listens_any_more(clients: ExitStack) -> None:
+    door = Door(SHARE_S)
+    call(clients, door, FLOOD, 50)
+    await door.acceptor.close()
+    await door.wait_for(50)
+
+
+async def test_a_bug_with_one_is_not_the_others(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(sock: socket.socket, original: Address | None) -> None:
+        raise RuntimeError("a bug")
+
+    async with opened() as door:
+        monkeypatch.setattr(door.acceptor, "arrived", fail)
+        call(clients, door, FLOOD, 1)
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(door.acceptor, "arrived", door.arrived)
+        call(clients, door, OTHER, 1)
+        await door.wait_for(1)
+        assert door.came == [OTHER]
