@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from benchmarks import raw_tcp, wrk
@@ -61,6 +62,8 @@ class Bench:
                 self._measure_http1(number)
             if TCP in self.plan.parts:
                 self._measure_tcp(number)
+        for cells in (self.findings.closed, self.findings.http1):
+            check_use(cells)
         return self.findings
 
     def _note_other_work(self) -> None:
@@ -169,19 +172,33 @@ class Bench:
 def keep(found: dict[str, Cells], name: str, shape: Shape, headers: str, sample: Sample) -> None:
     cost = ""
     if "proxy" in sample.cpu_us:
-        check_spread(sample, shape)
+        if shape.connections * shape.streams > 1:
+            check_spread(name, shape, sample.shares(), MIN_SHARE)
         cost = f"{sample.cpu_per_request_us('proxy'):6.1f} us proxy, "
     say(f"    {name:9}: {cost}{sample.cpu_per_request_us('backends'):.1f} us backends, {sample.rps:.0f}/s")
     found.setdefault(name, {}).setdefault((str(shape), headers), []).append(sample)
 
 
-def check_spread(sample: Sample, shape: Shape) -> None:
-    """Every backend must have its part; one request at a time may well prefer the fastest one."""
-    least = MIN_SHARE if shape.connections * shape.streams > 1 else 0.0
-    shares = sample.shares() + [0.0] * (BACKENDS - len(sample.backends))
+def check_use(found: dict[str, Cells]) -> None:
+    """One request at a time may well prefer the fastest backends, but over the whole run it uses each."""
+    for name, cells in found.items():
+        for shape in dict.fromkeys(shape for shape, _ in cells):
+            samples = [sample for (other, _), rounds in cells.items() if other == shape for sample in rounds]
+            if "proxy" in samples[0].cpu_us:
+                check_spread(name, shape, add_shares(samples), 0.0)
+
+
+def add_shares(samples: Sequence[Sample]) -> list[float]:
+    counts = [sum(column) for column in zip_longest(*(sample.backends for sample in samples), fillvalue=0)]
+    return [count / sum(counts) for count in counts]
+
+
+def check_spread(name: str, shape: Shape | str, shares: Sequence[float], least: float) -> None:
+    """Every backend must have its part."""
+    shares = [*shares, *[0.0] * (BACKENDS - len(shares))]
     if min(shares) <= least:
         text = ", ".join(f"{share:.1%}" for share in shares)
-        raise BenchmarkError(f"at {shape} the requests were not balanced over the {BACKENDS} backends: {text}")
+        raise BenchmarkError(f"{name} at {shape}: not balanced over the {BACKENDS} backends: {text}")
 
 
 def say(text: str) -> None:

@@ -169,7 +169,7 @@ class Pool:
             self._failed(link, "connect timed out")
             return
         except OSError as error:
-            self._failed(link, describe(error))
+            self._failed(link, describe(error), is_refused=isinstance(error, ConnectionRefusedError))
             return
         except Exception as bug:  # Whatever it is, the endpoint must be dialled again.
             log_bug(f"dialling {join_host_port(host, port)}", bug)
@@ -209,9 +209,11 @@ class Pool:
         if conn.fault != _SILENT and not link.conns and not link.removed:
             link.cluster.refuse(link.endpoint, bool(conn.fault), monotonic())
 
-    def _failed(self, link: Link, error: str, has_answered: bool = False) -> None:
+    def _failed(self, link: Link, error: str, has_answered: bool = False, is_refused: bool = False) -> None:
         where = f"{join_host_port(*link.endpoint.address)}: {error}"
-        if link.failures == 0 and not link.removed:
+        # As it would be without a mesh: who asks for a closed port is told so at once, and a scan leaves no lines.
+        is_closed = is_refused and link.target is not None and link.target.is_foreign
+        if link.failures == 0 and not link.removed and not is_closed:
             log_endpoint(f"endpoint {where}; dialled again until it answers")
         link.cluster.last_error = where
         if not has_answered:
@@ -221,6 +223,9 @@ class Pool:
         if not link.conns:
             link.endpoint.renew()
             link.dial_more()
+        if is_closed:
+            link.cluster.give_up(monotonic())
+            flush(self.relay.flushes)
 
     async def sweep(self, now: float) -> None:
         """Every second or so: end connections whose endpoint is gone, or leaves a frame unfinished.

@@ -77,6 +77,12 @@ class Cluster:
         self.asked_s = now
         return self.is_refused or (self.deserted_since_s >= 0 and now - self.deserted_since_s >= self.failfast_s)
 
+    def give_up(self, now: float) -> None:
+        """The network says that nobody is there, and nobody knows of somebody to come: nobody waits any longer."""
+        if self.deserted_since_s >= 0:
+            self.deserted_since_s = min(self.deserted_since_s, now - self.failfast_s)
+            self.serve(now)
+
     def refuse(self, endpoint: Endpoint, is_sure: bool, now: float) -> None:
         """A dial got an answer that is no HTTP/2, or else an end without a word, which is not sure to mean that."""
         self.refusals[endpoint] = self.refusals.get(endpoint, 0) + (_MIN_REFUSALS if is_sure else 1)

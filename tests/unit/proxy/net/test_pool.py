@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from time import monotonic
 
 import pytest
 
@@ -17,6 +19,7 @@ from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
 from proxy.relay.link import Link
 from proxy.relay.relay import Relay
+from proxy.route import model
 
 
 async def test_dials_wait_their_turn() -> None:
@@ -53,6 +56,28 @@ async def test_dials_wait_their_turn() -> None:
     pool.close()
     server.close()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_foreign", [True, False])
+async def test_a_closed_port_outside_of_the_mesh_is_told_at_once(is_foreign: bool) -> None:
+    registry = Registry()
+    relay = Relay(lambda authority, path: (None, 0.0), random.random, OutboundTally(registry))
+    pool = Pool(relay, Limits(), ReadBuffer(), registry.tcp((("direction", "outbound"),)), 20.0)
+    cluster = Cluster("closed", Balancer(), 3.0, monotonic())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+    link = Link(cluster, Endpoint(address), pool.dial)
+    link.target = model.Endpoint(*address, is_foreign=is_foreign)
+    link.dial_more()
+    until_s = monotonic() + 2.5
+    while not link.failures:
+        assert monotonic() < until_s
+        await asyncio.sleep(0.01)
+    assert cluster.fails_fast(monotonic()) == is_foreign
+    assert f"127.0.0.1:{address[1]}: connect" in cluster.describe()
+    link.remove(monotonic())
+    pool.close()
     await asyncio.sleep(0.05)
 
 

@@ -32,6 +32,24 @@ def test_a_late_request_waits_only_for_the_rest_of_the_time() -> None:
     stage.finish()
 
 
+def test_who_waits_for_a_closed_port_is_told_at_once_and_served_once_it_is_open() -> None:
+    stage = Stage(1)
+    down = stage.client()
+    one = stage.request(down)
+    stage.cluster.give_up(stage.now)
+    stage.flush()
+    assert one in down.voice.ended
+    two = stage.request(down)
+    stage.flush()
+    assert two in down.voice.ended
+    assert stage.failures() == {"no-endpoint": 2}
+    stage.connect_all()
+    stage.cluster.give_up(stage.now)  # too late to be true
+    three = stage.request(down)
+    assert stage.where(down, three)
+    stage.finish()
+
+
 def test_those_who_wait_are_bounded() -> None:
     stage = Stage(1)
     for _ in range(11):
