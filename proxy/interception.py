@@ -24,6 +24,7 @@ from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.accept import Acceptor
 from proxy.net.adapter import ReadBuffer
+from proxy.net.kernel import is_local
 from proxy.net.listener import Listener
 from proxy.net.log import log_bug
 from proxy.net.opaque import OpaqueRelay
@@ -43,6 +44,8 @@ _NOWHERE: Address = ("", 0)
 _UNUSED_S = 60.0
 # Whoever calls one port after the other makes a scope with each. Beyond these, connections are passed on as they are.
 MAX_SCOPES = 1_000
+# Of all scopes of a direction, to be exceeded for a second at most.
+MAX_DECISIONS, MAX_MEMO_BYTES = 4_000, 8 * 1024 * 1024
 # Where all were in use it takes so long until they are looked at again.
 _LOOK_AGAIN_S = 1.0
 # What has been accepted when the end comes has so long to say its first word.
@@ -137,12 +140,18 @@ class Interception:
         host, port = address
         return port in self.own_ports and (self.direction == "inbound" or host in (*_LOOPBACK, caller))
 
+    def _has_way(self, original: Address, sock: socket.socket) -> bool:
+        """Whether it can be led on. Inbound, a neighbour could route others' packets to this pod, to go in its name."""
+        if self._is_own(original, read_caller(sock)):
+            return False
+        return self.direction != "inbound" or original[0] == sock.getsockname()[0] or is_local(original[0])
+
     # ---- a connection's way to who serves it
 
     def _arrived(self, sock: socket.socket, original: Address | None) -> None:
         """One that was going to nobody but us has no way on: it would come back, and again."""
         where = original or self.here
-        if where is None or (original is not None and self._is_own(original, read_caller(sock))):
+        if where is None or (original is not None and not self._has_way(original, sock)):
             # Who speaks HTTP says so at once: nobody else is waited for.
             self.hints.learn(_NOWHERE, monotonic())
             self.detector.arrive(sock, _NOWHERE)
@@ -291,9 +300,19 @@ class Interception:
         for original in self._find_unused(now):
             if now - self.scopes[original].used_s > _UNUSED_S:
                 self._forget(original, now)
+        self._bound_memory()
+
+    def _bound_memory(self) -> None:
+        """All destinations together remember no more than a few busy ones: a pod has as many as it has ports."""
+        scopes = self.scopes.values()
+        if sum(len(scope.http1.decisions) + len(scope.http2.decisions) for scope in scopes) > MAX_DECISIONS:
+            self.forget_decisions()
+        if sum(scope.memo.count_bytes() for scope in scopes) > MAX_MEMO_BYTES:
+            for scope in scopes:
+                scope.memo.forget()
 
     def count(self) -> int:
-        return len(self.detector) + len(self.opaque.connections)
+        return self.acceptor.waiting + len(self.detector) + len(self.opaque.connections)
 
     async def drain(self, timeout_s: float) -> bool:
         """Listen no more, have all that was accepted served, and wait for raw connections to end.
@@ -303,7 +322,7 @@ class Interception:
         deadline_s = monotonic() + timeout_s
         await self.acceptor.close()
         settled_s = min(deadline_s, monotonic() + _SETTLE_S)
-        while (self.tasks or len(self.detector)) and monotonic() < settled_s:  # noqa: ASYNC110 - time is what counts
+        while (self.tasks or len(self.detector) or self.acceptor.waiting) and monotonic() < settled_s:  # noqa: ASYNC110 - time is what counts
             await asyncio.sleep(_DRAIN_TICK_S)
         self.detector.close()
         ended = await self.opaque.drain(max(0.0, deadline_s - monotonic()))

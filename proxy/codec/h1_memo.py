@@ -59,6 +59,11 @@ class HeadMemo:
         self.old_responses: dict[bytes, ResponseHead] = {}
         self.response_bytes = 0
 
+    def count_bytes(self) -> int:
+        """What is remembered takes so much, or, of the old generations, as much as it may."""
+        old = self.generation_bytes * (bool(self.old_requests) + bool(self.old_responses))
+        return self.request_bytes + self.response_bytes + old
+
     def request(self, raw: bytes) -> RequestHead:
         """The head of these bytes; MessageFault where they are none."""
         known = self.requests.get(raw)

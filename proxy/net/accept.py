@@ -4,8 +4,8 @@ iptables redirects a pod's connections here; the kernel remembers their original
 IPv6 sister). Who connects to us without being redirected has none: its destination is our own address.
 
 The kernel's queue knows one order, that of arrival, so it is emptied fast. Whose turn it is then goes by where they
-come from and where they want to go: a flood makes only those wait who come from there and want the same (fair
-queueing, RFC 970).
+come from, and among those from one address by where they want to go: a flood makes only those wait who come from there
+and want the same (fair queueing, RFC 970). Where room or descriptors are short, the order is that of arrival.
 
 Invariant: running out of file descriptors neither ends the listener nor makes it spin: it rests, and the clients wait
 in the backlog.
@@ -34,6 +34,8 @@ BACKLOG = 1024
 # So many wait here at most, and others in the kernel's queues.
 _MAX_ARRIVALS = 4_096
 _REST_S = 0.1
+# After there were no descriptors, nobody is accepted for so long before the one before him is served.
+_SCARCE_S = 1.0
 # It is said again only where there was enough for so long.
 _QUIET_S = 60.0
 # After the listener is told to close it goes on for so long: what is in its backlog is accepted, not reset.
@@ -66,8 +68,9 @@ class Acceptor:
         self.loop = asyncio.get_running_loop()
         self.sockets: list[socket.socket] = []
         self.quiet_until_s = 0.0
-        # By where they come from and want to go; who was served a moment ago is last.
-        self.arrivals: OrderedDict[tuple[str, Address | None], deque[socket.socket]] = OrderedDict()
+        self.scarce_until_s = 0.0
+        # By where they come from, and want to go; who was served a moment ago is last.
+        self.arrivals: OrderedDict[str, OrderedDict[Address | None, deque[socket.socket]]] = OrderedDict()
         self.waiting = 0
         # Whether the next turn serves what this one has left.
         self.is_due = False
@@ -114,7 +117,7 @@ class Acceptor:
             self._serve()
 
     def _is_scarce(self, now: float) -> bool:
-        return now < self.quiet_until_s or not (self.room is None or self.room.has_space())
+        return now < self.scarce_until_s or not (self.room is None or self.room.has_space())
 
     def _serve(self) -> None:
         self.is_due = False
@@ -128,12 +131,15 @@ class Acceptor:
             self.loop.call_soon(self._serve)
 
     def _serve_next(self) -> None:
-        key, sockets = self.arrivals.popitem(last=False)
+        source, wanted = self.arrivals.popitem(last=False)
+        original, sockets = wanted.popitem(last=False)
         self.waiting -= 1
         sock = sockets.popleft()
         if sockets:
-            self.arrivals[key] = sockets
-        self._take(sock, key[1])
+            wanted[original] = sockets
+        if wanted:
+            self.arrivals[source] = wanted
+        self._take(sock, original)
 
     def _take(self, sock: socket.socket, original: Address | None) -> None:
         if self.room is not None and not self.room.admit():
@@ -158,11 +164,8 @@ class Acceptor:
                 return False
             return True
         sock.setblocking(False)
-        key = peer[0], read_original(sock)
-        sockets = self.arrivals.get(key)
-        if sockets is None:
-            sockets = self.arrivals[key] = deque()
-        sockets.append(sock)
+        wanted = self.arrivals.setdefault(find_source(peer[0]), OrderedDict())
+        wanted.setdefault(read_original(sock), deque()).append(sock)
         self.waiting += 1
         return True
 
@@ -174,6 +177,7 @@ class Acceptor:
                 "(ulimit -n) or look for who holds so many connections"
             )
         self.quiet_until_s = now + _QUIET_S
+        self.scarce_until_s = now + _SCARCE_S
         self.loop.remove_reader(listening.fileno())
         self.loop.call_later(_REST_S, self._resume, listening)
 
@@ -208,6 +212,11 @@ class Acceptor:
 
     def end_held(self, one: Any, tally: Tally) -> None:
         """None of them holds anything."""
+
+
+def find_source(host: str) -> str:
+    """Who has an IPv6 address has as many as he likes: what is his is the /64 (RFC 6177)."""
+    return host if ":" not in host else socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8].hex()
 
 
 def read_original(sock: socket.socket) -> Address | None:

@@ -12,6 +12,8 @@ cdef class ReadBuffer:
     cdef public bytearray data
     cdef public object ends, view
 
+    cpdef make_room(self, Py_ssize_t size)
+
 cdef class Adapter:
     cdef public Connection conn
     cdef public ReadBuffer buffer

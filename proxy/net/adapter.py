@@ -13,7 +13,6 @@ import socket
 import sys
 import termios
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -47,6 +46,12 @@ class ReadBuffer:
         self.data = bytearray(READ_BUFFER_BYTES)
         self.view = memoryview(self.data)
         self.ends = Turns()
+
+    def make_room(self, size: int) -> None:
+        """Be large enough for a read behind so many bytes: a head of HTTP/1 that the settings allow may be larger."""
+        if size + READ_BUFFER_BYTES > len(self.data):
+            self.data = bytearray(2 * size + READ_BUFFER_BYTES)
+            self.view = memoryview(self.data)
 
 
 def flush(flushes: list[Any]) -> None:
@@ -197,16 +202,10 @@ class Adapter:
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.tcp.close(describe_errno(exc))
-        if self.hand_over is None:
-            self._lost(describe(exc))
-        else:
-            self.buffer.ends.add(partial(self._lost, describe(exc)))
-
-    def _lost(self, error: str) -> None:
         try:
             if not self.shutting:
-                self.conn.lost(error or "closed by the peer", monotonic())
-            self.ended(self, error)
+                self.conn.lost(describe(exc) or "closed by the peer", monotonic())
+            self.ended(self, describe(exc))
             flush(self.conn.flushes)
             self.conn.io = None
         except Exception as bug:

@@ -13,14 +13,13 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Any
 
 from proxy.codec.h1_client import Http1Client
 from proxy.codec.h1_connection import Http1Connection
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import ReadBuffer, describe, describe_errno, linger
+from proxy.net.adapter import READ_BUFFER_BYTES, ReadBuffer, describe, describe_errno, linger
 from proxy.net.log import log_bug
 
 _HIGH_WATER_BYTES = 64 * 1024
@@ -96,6 +95,8 @@ class Http1Adapter:
         size = len(self.tail)
         if size == 0:
             return self.buffer.view
+        if size > READ_BUFFER_BYTES // 2:
+            self.buffer.make_room(size)
         self.buffer.data[:size] = self.tail
         return self.buffer.view[size:]
 
@@ -162,20 +163,13 @@ class Http1Adapter:
     def connection_lost(self, exc: Exception | None) -> None:
         transport, self.transport = self.transport, None
         self.tcp.close(describe_errno(exc))
-        if not isinstance(self.conn, Http1Client):
-            self.buffer.ends.add(partial(self._lost, describe(exc), None))
-        else:
-            self._lost(describe(exc), transport if exc is not None else None)
-
-    def _lost(self, error: str, broken: Any) -> None:
-        """`broken` is a transport from which more may be read."""
         conn = self.conn
         try:
-            if broken is not None:
-                self._read_rest(broken)
+            if exc is not None and isinstance(conn, Http1Client):
+                self._read_rest(transport)
             if not conn.closed:
-                conn.lost(error or "closed by the peer", monotonic())
-            self.ended(self, error)
+                conn.lost(describe(exc) or "closed by the peer", monotonic())
+            self.ended(self, describe(exc))
             flush_http1(conn.flushes)
             conn.io = None
         except Exception as bug:

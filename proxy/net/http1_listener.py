@@ -14,11 +14,12 @@ from typing import Any
 from proxy.codec.h1_connection import HEAD, TUNNEL
 from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.adapter import ReadBuffer
+from proxy.net.adapter import ReadBuffer, count_unsent
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
+from proxy.net.kernel import NOTHING, ask_kernel
 from proxy.net.listener import STALLED_S, is_old
 from proxy.net.log import log_bug
-from proxy.net.patience import Patience, end_gone
+from proxy.net.patience import Patience, end_gone, give_up
 from proxy.net.relief import HOLDS_TOO_MUCH, count_unwritten
 from proxy.net.room import Idle
 from proxy.net.turns import in_turns
@@ -123,6 +124,8 @@ class Http1Listener:
         if conn.closed:
             return
         since_s = watch(adapter, conn, watched, now)
+        if conn.owner is not None and adapter.read_paused and self._is_over(adapter, now):
+            return
         if conn.owner is not None:
             if now - since_s > (self.tunnel_timeout_s if conn.reading == TUNNEL else self.stalled_timeout_s):
                 adapter.abort()
@@ -138,6 +141,16 @@ class Http1Listener:
             conn.close()
         if is_old(adapter.opened_s, self.max_age_s, now):
             conn.drain(now)
+
+    def _is_over(self, adapter: Http1Adapter, now: float) -> bool:
+        """Whether a client that is not read just now has gone, which nobody but the kernel could say."""
+        owner = adapter.conn.owner
+        answer = ask_kernel(adapter.transport.get_extra_info("socket").fileno()) if adapter.transport else NOTHING
+        if answer.is_closed:
+            give_up(adapter)
+        elif answer.has_ended and owner.request_end:
+            owner.half_closed(now)
+        return answer.is_closed
 
     # ---- as a kind of clients (`room`, `relief`)
 
@@ -214,6 +227,10 @@ def watch(adapter: Http1Adapter, conn: Downstream, watched: Watched, now: float)
         mark = (conn.now, conn.owner.up.now if conn.owner.up is not None else 0.0)
     elif not conn.owner.request_end and not conn.paused:
         mark = (conn.messages, conn.now)
+    elif not conn.owner.request_end and conn.owner.up is not None and conn.owner.up.io is not None:
+        # Its endpoint takes nothing more just now.
+        transport = conn.owner.up.io.transport
+        mark = (conn.messages, conn.now, count_unsent(transport) if transport is not None else 0)
     else:
         mark = (now,)
     if mark != watched.mark:

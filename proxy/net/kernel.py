@@ -11,20 +11,22 @@ from typing import NamedTuple
 # Of struct tcp_info (linux/tcp.h): state, ca_state, retransmits, probes; unacked; last_ack_recv; notsent_bytes.
 _TCP_INFO = struct.Struct("=4B20xI28xI84xI")
 _RESET = struct.pack("ii", 1, 0)
-_CLOSED = 7  # TCP_CLOSE of linux/tcp_states.h
+# TCP_CLOSE and TCP_CLOSE_WAIT of linux/tcp_states.h.
+_CLOSED, _CLOSE_WAIT = 7, 8
 
 
 class Answer(NamedTuple):
     """Whether the peer owes us an acknowledgement, and how often it was reminded since its last one: by what was sent
-    again, or by probes. `is_closed`: by a reset, or since the peer did not answer."""
+    again, or by probes. `is_closed`: by a reset, or since the peer did not answer; `has_ended`: it sends no more."""
 
     is_owed: bool
     reminders: int
     silence_s: float
     is_closed: bool = False
+    has_ended: bool = False
 
 
-_NOTHING = Answer(False, 0, 0.0)
+NOTHING = Answer(False, 0, 0.0)
 
 
 def ask_kernel(fd: int) -> Answer:
@@ -32,15 +34,26 @@ def ask_kernel(fd: int) -> Answer:
     try:
         sock = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
     except (OSError, ValueError):
-        return _NOTHING
+        return NOTHING
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         state, _, retransmits, probes, unacknowledged, silence_ms, unsent = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
-        return _NOTHING  # it is gone, or the kernel is older than 4.6
+        return NOTHING  # it is gone, or the kernel is older than 4.6
     finally:
         sock.detach()
-    return Answer(bool(unacknowledged or unsent), retransmits + probes, silence_ms / 1000, state == _CLOSED)
+    is_owed = bool(unacknowledged or unsent)
+    return Answer(is_owed, retransmits + probes, silence_ms / 1000, state == _CLOSED, state == _CLOSE_WAIT)
+
+
+def is_local(host: str) -> bool:
+    """Whether it is an address of this network namespace."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def read_fault(sock: socket.socket) -> OSError:

@@ -103,6 +103,7 @@ class Listener:
         conn = Downstream(relay or self.relay, self.limits, now)
         adapter = Adapter(conn, self.buffer, self.tcp, self._ended, self._hand_over)
         if not self.room.admit():
+            adapter.hand_over = None  # whatever it speaks
             asyncio.get_running_loop().call_later(_REFUSED_S, adapter.abort)
         self.adapters.add(adapter)
         return adapter

@@ -229,7 +229,8 @@ class Detector:
                 return one, reason
         if len(self) <= self.limit:
             return None
-        return next(iter(self.waiting or self.begun or self.resting or self.hinted)), "pressure"
+        oldest = (next(iter(queue)) for queue in (self.resting, self.waiting, self.begun, self.hinted) if queue)
+        return min(oldest, key=lambda one: one.since_s), "pressure"
 
     # ---- as a kind of clients (`room`, `relief`)
 

@@ -170,7 +170,8 @@ class Poller:
             if events & ~_READS:
                 taken += self._call(self._writers, fd)
             if taken:
-                self._taken[fd] = self._taken.get(fd, 0) + taken
+                # Bounded, so that it is soon forgotten: the next connection may have this number.
+                self._taken[fd] = min(self._taken.get(fd, 0) + taken, 2 * _MUCH_BYTES)
             if events & _ENDS and (fd in self._readers or fd in self._writers):
                 self._epoll.modify(fd, self._list_events(fd))
             now = monotonic()

@@ -14,6 +14,7 @@ from tests.e2e.processes import HOST, eventually
 
 RAW_PORT, SLOW_PORT, WORD_PORT, GONE_PORT = 9_300, 9_301, 9_302, 9_303
 SILENT_PORTS = 9_304, 9_305
+RELAYED_PORT = 9_306
 DETECTED = "gossamer_detections_total"
 
 
@@ -162,3 +163,21 @@ def test_a_request_that_goes_round(pods: Pods) -> None:
                 sock.shutdown(socket.SHUT_WR)
                 assert hear_all(sock).startswith(b"HTTP/1.1 508 ")
     assert pods.count_failures()["loop"] == before + 50
+
+
+def test_a_neighbour_who_sends_others_packets_here(pods: Pods) -> None:
+    """To go to a third pod in the meshed one's name: only what is for this pod's own addresses is led on."""
+    friend = pods.network.add_pod("friend")
+    target = friend.addresses[4]
+    before = pods.count_failures().get("loop", 0)
+    pods.outside.configure(
+        f"ip route add {pods.host}/32 dev eth0\nip route replace {target}/32 via {pods.host} dev eth0"
+    )
+    with friend.listen((target, RELAYED_PORT)) as listening:
+        with pods.attacked("a neighbour's packets for a third pod"):
+            for _ in range(10):
+                with pods.outside.connect((target, RELAYED_PORT)) as sock:
+                    sock.sendall(b"\x00word")
+                    assert hear_all(sock) in (b"", b"<reset>")
+        assert select.select([listening], [], [], 0)[0] == []
+    assert pods.count_failures()["loop"] == before + 10

@@ -80,7 +80,6 @@ def test_after_two_seconds_they_give_way(stage: Stage) -> None:
 def test_a_whole_one_takes_the_place_of_another_in_the_queue(stage: Stage) -> None:
     stage.cluster.balancer.endpoints[0].link.max_connections = MAX_CONNECTIONS  # as one of several has it
     queue = [ask(stage, UNFINISHED) for _ in range(MAX_WAITING)]
-    assert ask(stage, UNFINISHED).take().startswith(b"HTTP/1.1 503 ")
     for _ in range(MAX_CONNECTIONS - MAX_UNFINISHED):
         assert ask(stage, GET).sent == b""
     assert len(stage.ups) == MAX_CONNECTIONS
@@ -88,6 +87,20 @@ def test_a_whole_one_takes_the_place_of_another_in_the_queue(stage: Stage) -> No
     assert ask(stage, GET).sent == b""
     stage.ups[-1].send(OK)
     assert stage.ups[-1].take() == GET * 2
+
+
+def test_a_newcomer_takes_the_place_of_who_has_sent_a_head_and_no_more(stage: Stage) -> None:
+    """All of him may be in one packet, behind his head, which is read first."""
+    queue = [ask(stage, UNFINISHED) for _ in range(MAX_WAITING)]
+    whole = ask(stage, POST)
+    assert whole.sent == b""  # it has a connection
+    assert queue[0].sent.startswith(b"HTTP/1.1 503 ")
+    assert [wire.sent for wire in queue[1:]] == [b""] * (MAX_WAITING - 1)
+    for wire in [*queue[1:], ask(stage, UNFINISHED)]:
+        wire.send(b"h")
+    last = ask(stage, UNFINISHED)
+    assert last.sent.startswith(b"HTTP/1.1 503 ")  # of all the others a part has come
+    assert whole.sent == b""
 
 
 def test_long_polls_keep_nobody_waiting_where_there_is_nothing_to_balance() -> None:

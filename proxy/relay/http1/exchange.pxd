@@ -5,6 +5,7 @@ from proxy.codec.h1_client cimport Http1Client
 from proxy.codec.h1_request cimport RequestHead
 from proxy.codec.h1_response cimport ResponseHead
 from proxy.codec.h1_server cimport Http1Server
+from proxy.codec.sender cimport append_piece
 from proxy.metrics.handles cimport HttpMetrics
 from proxy.relay.cluster cimport Cluster
 from proxy.relay.http1.link cimport Link, find_sole

@@ -18,6 +18,7 @@ from proxy.codec.h1_head import NO_BODY, UNTIL_CLOSE
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
 from proxy.codec.h1_server import Http1Server
+from proxy.codec.sender import append_piece
 from proxy.metrics.handles import HttpMetrics
 from proxy.relay.cluster import MAX_WAITING, Cluster
 from proxy.relay.failure import (
@@ -251,7 +252,7 @@ class Exchange:
         self.body_bytes += len(piece)
         if body is not None:
             if up is None or self.body_bytes <= MAX_REPLAY_BYTES:
-                body.append(piece)
+                append_piece(body, piece)
             else:
                 self.body = None
         if up is not None:

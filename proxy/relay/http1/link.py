@@ -142,8 +142,11 @@ class Link:
             self.park(exchange)
 
     def _make_place(self, exchange: Any) -> bool:
-        """Whether one that is not complete leaves its place in the queue to one that is."""
-        other = self.waiting.find_unfinished() if exchange.request_end else None
+        """Whether one that is not complete leaves its place to one that is, or of which nothing came but the head.
+
+        More of a newcomer may be in the same packet as his head.
+        """
+        other = self.waiting.find_unfinished(exchange.request_end)
         if other is None:
             return False
         other.fail(OVERLOAD, self.cluster.describe(), exchange.begun_s)

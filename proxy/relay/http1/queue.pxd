@@ -6,4 +6,4 @@ cdef class Queue:
     cpdef discard(self, exchange)
     cpdef pop(self)
     cpdef find_next(self, bint is_fresh)
-    cpdef find_unfinished(self)
+    cpdef find_unfinished(self, bint is_whole)

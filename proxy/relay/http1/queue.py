@@ -56,6 +56,6 @@ class Queue:
                 return exchange
         return None
 
-    def find_unfinished(self) -> Any:
-        """Who gives its place to a request that is complete; None where all are."""
-        return next(chain(self._bare, self._begun), None)
+    def find_unfinished(self, is_whole: bool) -> Any:
+        """Who gives its place to another request, of which all has come or not; None where nobody has to."""
+        return next(chain(self._bare, self._begun) if is_whole else iter(self._bare), None)

@@ -219,6 +219,37 @@ async def test_a_scan_of_many_ports_leaves_no_more_than_a_bound(monkeypatch: pyt
         assert len(pod.traffic.clusters.http1_by_name) <= 20
 
 
+async def test_all_destinations_together_remember_no_more_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interception_module, "MAX_DECISIONS", 20)
+    monkeypatch.setattr(interception_module, "MAX_MEMO_BYTES", 20_000)
+    async with run_pod() as pod:
+        for number in range(15):
+            for name in (b"a", b"b"):
+                head = b"GET / HTTP/1.1\r\nhost: %b\r\nconnection: close\r\n\r\n" % name
+                for _ in range(2):  # what comes once is not remembered
+                    answer = await pod.ask((f"127.0.0.{number + 2}", pod.port), head)
+                    assert answer.startswith(b"HTTP/1.1 200")
+        scopes = pod.interception.scopes
+        assert len(scopes) == 15
+
+        def count() -> tuple[int, int]:
+            decisions = sum(len(scope.http1.decisions) for scope in scopes.values())
+            return decisions, sum(scope.memo.count_bytes() for scope in scopes.values())
+
+        await pod.interception.sweep(0.0)
+        decisions, memo_bytes = count()
+        assert decisions <= 20
+        assert memo_bytes <= 20_000
+        assert (await pod.ask(("127.0.0.2", pod.port), GET)).startswith(b"HTTP/1.1 200")
+
+
+async def test_what_was_going_to_no_address_of_this_pod_is_led_nowhere() -> None:
+    async with run_pod() as pod:
+        assert (await pod.ask(("192.0.2.1", pod.port), GET)).startswith(b"HTTP/1.1 508")
+        assert (await pod.ask(("127.0.0.1", pod.port), GET)).startswith(b"HTTP/1.1 200")
+    assert len(pod.heard) == 1
+
+
 async def test_where_all_are_in_use_connections_are_passed_on_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interception_module, "MAX_SCOPES", 2)
     async with run_pod(delay_s=0.5) as pod:

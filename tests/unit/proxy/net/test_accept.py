@@ -13,7 +13,7 @@ import pytest
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.registry import Registry
 from proxy.net import accept
-from proxy.net.accept import Acceptor
+from proxy.net.accept import Acceptor, find_source
 from proxy.net.turns import SHARE_S
 from proxy.route.hints import Address
 from tests.e2e.processes import HOST
@@ -71,6 +71,24 @@ async def test_who_comes_alone_does_not_wait_for_a_flood_from_elsewhere(clients:
         await door.wait_for(101)
         # Unless this machine accepts fewer than two while one is served, all are there long before half of them are.
         assert door.came.index(OTHER) < 50
+
+
+async def test_a_flood_of_many_destinations_is_one_flood(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = iter(range(1, 1_000))
+    monkeypatch.setattr(accept, "read_original", lambda sock: ("10.0.0.1", next(ports)))
+    async with opened(SHARE_S) as door:
+        monkeypatch.setattr(door.acceptor, "arrived", lambda sock, original: door.arrived(sock, None))
+        call(clients, door, FLOOD, 100)
+        await door.wait_for(1)
+        call(clients, door, OTHER, 1)
+        await door.wait_for(101)
+        assert door.came.index(OTHER) < 50
+
+
+def test_whose_addresses_are_one_source() -> None:
+    assert find_source("10.0.0.1") != find_source("10.0.0.2")
+    assert find_source("2001:db8::1") == find_source("2001:db8::ffff:1") != find_source("2001:db8:0:1::1")
+    assert find_source("fe80::1%eth0") == find_source("fe80::2%eth1")
 
 
 async def test_nobody_is_lost_where_all_come_at_once(clients: ExitStack) -> None:

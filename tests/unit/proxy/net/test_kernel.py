@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from proxy.net.kernel import Answer, ask_kernel, read_fault, reset_at_close
+from proxy.net.kernel import Answer, ask_kernel, is_local, read_fault, reset_at_close
 
 
 def test_what_a_peer_owes() -> None:
@@ -32,6 +32,28 @@ def test_what_a_peer_owes() -> None:
                     except TimeoutError:
                         continue  # all is read, and the last acknowledgement is on its way
                 assert ask_kernel(sock.fileno()) == Answer(False, 0, ask_kernel(sock.fileno()).silence_s)
+
+
+def test_an_end_and_a_reset_are_known_though_nobody_reads() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname())
+        sock, _ = listening.accept()
+        with sock:
+            client.send(b"x")
+            client.shutdown(socket.SHUT_WR)
+            until_s = monotonic() + 10
+            while not ask_kernel(sock.fileno()).has_ended:
+                assert monotonic() < until_s
+            assert not ask_kernel(sock.fileno()).is_closed
+            reset_at_close(client)
+            client.close()
+            while not ask_kernel(sock.fileno()).is_closed:
+                assert monotonic() < until_s
+
+
+@pytest.mark.parametrize(("host", "here"), [("127.0.0.1", True), ("127.9.9.9", True), ("192.0.2.1", False)])
+def test_whose_address_it_is(host: str, here: bool) -> None:
+    assert is_local(host) == here
 
 
 def test_the_socket_is_left_open() -> None:

@@ -143,6 +143,26 @@ def test_who_says_little_is_served_before_those_who_send_much_and_before_those_w
     assert said.index("gone") < len(said) - 1 - said[::-1].index("bulk")
 
 
+def test_what_was_moved_is_soon_forgotten_whose_number_another_may_have(
+    loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair]
+) -> None:
+    client, server = pairs()
+
+    def take() -> int:
+        server.recv(100)
+        return 1 << 30
+
+    poller.add_reader(server.fileno(), take)
+    client.send(b"x")
+    turn(loop)
+    assert server.fileno() in poller._taken
+    time.sleep(0.11)
+    poller._dispatch()
+    time.sleep(0.11)
+    poller._dispatch()
+    assert poller._taken[server.fileno()] < 32 * 1024
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_who_was_fetched_is_served_though_nothing_else_happens(
     loop: asyncio.AbstractEventLoop, poller: Poller, pairs: Callable[[], Pair], ends: bool

@@ -52,11 +52,12 @@ def test_what_was_lost_on_an_old_connection_is_not_given_to_another_one() -> Non
 def test_who_has_sent_nothing_gives_its_place_first() -> None:
     begun, bare, whole = Waiting(body_bytes=1), Waiting(), Waiting(request_end=True)
     queue = make_queue(begun, bare, whole)
-    assert queue.find_unfinished() is bare
+    assert queue.find_unfinished(True) is queue.find_unfinished(False) is bare
     queue.discard(bare)
-    assert queue.find_unfinished() is begun
+    assert queue.find_unfinished(True) is begun
+    assert queue.find_unfinished(False) is None
     queue.discard(begun)
-    assert queue.find_unfinished() is None
+    assert queue.find_unfinished(True) is None
 
 
 def test_who_is_not_there_cannot_be_taken_out() -> None:

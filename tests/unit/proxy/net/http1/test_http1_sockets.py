@@ -13,15 +13,18 @@ import pytest
 
 from proxy.balance.p2c import Balancer
 from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.limits import Limits
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
 from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import HEAD_TIMEOUT_S, TUNNEL_TIMEOUT_S, Http1Listener
 from proxy.net.http1_pool import Http1Pool
-from proxy.net.kernel import ask_kernel
+from proxy.net.kernel import ask_kernel, reset_at_close
+from proxy.net.listener import STALLED_S
 from proxy.net.pool import MAX_DIALS
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
+from proxy.relay.http1.exchange import HALF_CLOSED_S
 from proxy.relay.http1.link import IDLE_S, replace_endpoints
 from proxy.relay.relay import Relay
 from proxy.route.model import Endpoint
@@ -65,21 +68,23 @@ class Sidecar:
         self.writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
-    async def start(self, serve: Serve = answer_all, backend_port: int = 0, is_foreign: bool = False) -> None:
+    async def start(
+        self, serve: Serve = answer_all, backend_port: int = 0, is_foreign: bool = False, limit: int = 1 << 16
+    ) -> None:
         if not backend_port:
-            backend_port = await self.serve(serve, 0)
+            backend_port = await self.serve(serve, 0, limit)
         endpoint = Endpoint(HOST, backend_port, is_foreign=is_foreign)
         replace_endpoints(self.cluster, [endpoint], self.pool.dial, 1.0, monotonic())
         server = await asyncio.get_running_loop().create_server(self.accept, HOST, 0)
         self.servers.append(server)
         self.port = server.sockets[0].getsockname()[1]
 
-    async def serve(self, serve: Serve, port: int) -> int:
+    async def serve(self, serve: Serve, port: int, limit: int = 1 << 16) -> int:
         async def noted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             self.writers.append(writer)
             await serve(reader, writer)
 
-        server = await asyncio.start_server(noted, HOST, port)
+        server = await asyncio.start_server(noted, HOST, port, limit=limit)
         self.servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -252,6 +257,53 @@ async def test_a_body_that_stands_still_ends(sidecar: Sidecar) -> None:
     await sidecar.sweep(301.0)
     with pytest.raises(ConnectionResetError):
         await reader.read()
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+async def test_a_client_that_is_gone_is_noticed_though_it_is_not_read(sidecar: Sidecar, is_reset: bool) -> None:
+    """It has said more than one request, and nothing is read of the next before the first has its answer."""
+    await sidecar.start(say_nothing)
+    _, writer = await sidecar.connect()
+    writer.write(GET + GET)
+    await until(lambda: any(adapter.read_paused for adapter in sidecar.listener.adapters))
+    await until(lambda: sidecar.tcp_up.open_connections() == 1)
+    if is_reset:
+        reset_at_close(writer.get_extra_info("socket"))
+    writer.close()
+    (adapter,) = sidecar.listener.adapters
+    fd = adapter.transport.get_extra_info("socket").fileno()
+    await until(lambda: ask_kernel(fd).is_closed if is_reset else ask_kernel(fd).has_ended)
+    for ahead in range(4):
+        await sidecar.sweep(ahead * (HALF_CLOSED_S + 1.0))
+        await asyncio.sleep(0.05)
+    await until(lambda: not sidecar.listener.adapters and sidecar.tcp_up.open_connections() == 0)
+
+
+async def test_an_upload_that_its_endpoint_does_not_take_ends(sidecar: Sidecar) -> None:
+    async def read_a_little(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await writer.wait_closed()
+
+    await sidecar.start(read_a_little)
+    _, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + bytes(50_000_000))
+    await until(lambda: any(adapter.read_paused for adapter in sidecar.listener.adapters))
+    await asyncio.sleep(0.2)
+    await sidecar.sweep(0.0)
+    await sidecar.sweep(STALLED_S - 1.0)
+    assert sidecar.listener.adapters
+    await sidecar.sweep(STALLED_S + 1.0)
+    await until(lambda: not sidecar.listener.adapters)
+
+
+async def test_a_head_that_is_larger_than_the_read_buffer(sidecar: Sidecar) -> None:
+    """Where the settings allow it."""
+    sidecar.listener.memo.configure(Limits(max_header_bytes=1 << 20))
+    await sidecar.start(limit=1 << 21)
+    for size in (100_000, 140_000, 500_000):
+        reader, writer = await sidecar.connect()
+        assert await ask(reader, writer, GET[:-2] + b"x: " + b"y" * size + b"\r\n\r\n") == OK
 
 
 async def test_an_answer_that_does_not_begin_is_no_stall(sidecar: Sidecar) -> None:
