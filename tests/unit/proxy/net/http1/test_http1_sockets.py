@@ -24,7 +24,6 @@ from proxy.net.listener import STALLED_S
 from proxy.net.pool import MAX_DIALS
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
-from proxy.relay.http1.exchange import HALF_CLOSED_S
 from proxy.relay.http1.link import IDLE_S, replace_endpoints
 from proxy.relay.relay import Relay
 from proxy.route.model import Endpoint
@@ -274,7 +273,7 @@ async def test_a_client_that_is_gone_is_noticed_though_it_is_not_read(sidecar: S
     fd = adapter.transport.get_extra_info("socket").fileno()
     await until(lambda: ask_kernel(fd).is_closed if is_reset else ask_kernel(fd).has_ended)
     for ahead in range(4):
-        await sidecar.sweep(ahead * (HALF_CLOSED_S + 1.0))
+        await sidecar.sweep(ahead * 6.0)
         await asyncio.sleep(0.05)
     await until(lambda: not sidecar.listener.adapters and sidecar.tcp_up.open_connections() == 0)
 
