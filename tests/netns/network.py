@@ -123,7 +123,8 @@ class Network:
         self.pods: list[Pod] = []
         self.node.configure(
             f"""
-            ip link add node0 type bridge
+            # An address of its own: else it takes the lowest of its ports', and a pod that comes later may change it.
+            ip link add node0 address 02:00:00:00:00:01 type bridge
             ip addr add {GATEWAYS[4]}/24 dev node0
             ip addr add {GATEWAYS[6]}/64 dev node0 nodad
             echo 0 > /proc/sys/net/ipv6/conf/node0/accept_dad
