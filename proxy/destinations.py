@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -73,7 +74,10 @@ class Told(NamedTuple):
 
 
 class Destinations:
-    """`connect` makes the control plane's client from what it is to call; `flush` sends what a change made to say."""
+    """`connect` makes the control plane's client from what it is to call; `flush` sends what a change made to say.
+
+    `later` makes the calls that it is given, one after the other: of those who wait for an answer there may be many.
+    """
 
     def __init__(
         self,
@@ -81,11 +85,13 @@ class Destinations:
         forget_decisions: Callable[[], None],
         connect: Callable[[OnChange], Source],
         flush: Callable[[], None],
+        later: Callable[[Callable[[], None]], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.clusters = clusters
         self.forget_decisions = forget_decisions
         self.flush = flush
+        self.later = later
         self.clock = clock
         self.known: dict[str, Known] = {}
         # Names without an answer yet, each as a cluster without endpoints; they share those who wait.
@@ -162,7 +168,7 @@ class Destinations:
         """To be called every tenth of a second or so: nobody waits for an answer any longer than for 250 ms."""
         late = [name for name, waiting in self._expecting.items() if waiting[0].until_s <= now]
         for told in [told for name in late for told in self._expecting.pop(name)]:
-            told.then()
+            self.later(told.then)
 
     # ---- what the control plane says
 
@@ -180,22 +186,25 @@ class Destinations:
             cluster.serve(now)
         awaited = self.awaited.pop(name, None)
         if awaited is not None and (destination is not None or self.source.is_missing(name)):
-            self._wake(awaited, now)
+            self._wake(awaited)
         for told in self._expecting.pop(name, ()):
-            told.then()
+            self.later(told.then)
         self.flush()
 
     def _release(self, wishes: tuple[model.Cluster, ...], now: float) -> list[Cluster]:
         """One destination less leads to these; those that none leads to any more are dropped."""
         return [form for wish in wishes for form in self.clusters.release(wish.name, now)]
 
-    def _wake(self, awaited: Cluster, now: float) -> None:
-        waiting: list[Exchange] = [one for one in self.waiting if one.decision.cluster is awaited]
-        for exchange in waiting:
-            # It may be over since then: the one before has ended their connection.
-            if exchange in self.waiting:
-                del self.waiting[exchange]
-                exchange.dispatch(now)
+    def _wake(self, awaited: Cluster) -> None:
+        for exchange in [one for one in self.waiting if one.decision.cluster is awaited]:
+            self.later(partial(self._dispatch, exchange))
+
+    def _dispatch(self, exchange: Exchange) -> None:
+        # It may be over since then.
+        if exchange in self.waiting:
+            del self.waiting[exchange]
+            exchange.dispatch(self.clock())
+            self.flush()
 
     # ---- from time to time
 

@@ -156,7 +156,12 @@ class Interception:
             self.hints.learn(_NOWHERE, monotonic())
             self.detector.arrive(sock, _NOWHERE)
             return
-        self.policy.prepare(where, lambda: self.detector.arrive(sock, where))
+        self.acceptor.waiting += 1
+        self.policy.prepare(where, partial(self._prepared, sock, where))
+
+    def _prepared(self, sock: socket.socket, original: Address) -> None:
+        self.acceptor.waiting -= 1
+        self.detector.arrive(sock, original)
 
     def _expect(self, original: Address | None, sock: socket.socket) -> Expectation:
         assert original is not None

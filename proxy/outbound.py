@@ -110,7 +110,9 @@ class Outbound:
         if connect is not None:
             from proxy.destinations import Destinations  # a proxy without a control plane does not pay for it
 
-            self.destinations = Destinations(self.clusters, self.traffic.forget_decisions, connect, self.traffic.flush)
+            traffic = self.traffic
+            later = traffic.buffer.turns.add
+            self.destinations = Destinations(self.clusters, traffic.forget_decisions, connect, traffic.flush, later)
             self.traffic.relay.route = self._routes(self.clusters.http2)
         add_endpoint_metrics(registry, self.clusters.states)
         add_stream_metrics(registry, self.traffic.stalled_streams)

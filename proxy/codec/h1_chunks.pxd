@@ -19,8 +19,10 @@ cdef class ChunkReader:
     @cython.locals(before=Py_ssize_t)
     cpdef Py_ssize_t advance(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     cpdef consume(self, Py_ssize_t size)
-    @cython.locals(p=cython.p_uchar, number=cython.longlong, at=Py_ssize_t, digit=cython.int, after=Py_ssize_t)
+    @cython.locals(p=cython.p_uchar, number=cython.longlong, at=Py_ssize_t, digit=cython.int, after=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _read_size(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
+    @cython.locals(after=Py_ssize_t)
+    cdef Py_ssize_t _find_line_end(self, bytearray buf, Py_ssize_t pos, Py_ssize_t at, Py_ssize_t end) except -2
     @cython.locals(p=cython.p_uchar)
     cdef Py_ssize_t _read_data_end(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     @cython.locals(p=cython.p_uchar, at=Py_ssize_t, beginning=Beginning)

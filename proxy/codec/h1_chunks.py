@@ -83,19 +83,27 @@ class ChunkReader:
                 at += 1
         if at < end and p[at] != 0x0D and p[at] != 0x3B and at - pos < MAX_SIZE_LINE_BYTES:
             raise MessageFault(BAD_REQUEST, "illegal chunk size")
-        after = buf.find(b"\r\n", at, min(end, pos + MAX_SIZE_LINE_BYTES)) + 2
-        if not is_legal(cut(buf, at, after if after >= 2 else min(end, pos + MAX_SIZE_LINE_BYTES)).removesuffix(b"\r")):
-            raise MessageFault(BAD_REQUEST, "control character in a chunk's extension")
-        if after < 2:
-            if end - pos >= MAX_SIZE_LINE_BYTES:
-                raise MessageFault(BAD_REQUEST, "chunk extension too long")
-            return pos
+        after = at + 2
+        stop = min(end, pos + MAX_SIZE_LINE_BYTES)
+        if after > stop or p[at] != 0x0D or p[at + 1] != 0x0A:
+            after = self._find_line_end(buf, pos, at, stop)
+            if after < 0:
+                return pos
         self.excess_bytes = max(0, self.excess_bytes + after - pos - _FREE_BYTES - 2 * number)
         if self.excess_bytes > MAX_EXCESS_BYTES:
             raise MessageFault(BAD_REQUEST, "chunk extensions flood")
         self.left = number
         self.state = _DATA if number else _TRAILERS
         return after
+
+    def _find_line_end(self, buf: bytearray, pos: int, at: int, end: int) -> int:
+        """After the line from `pos`, which has an extension at `at`; -1 where it has no end yet."""
+        after = buf.find(b"\r\n", at, end) + 2
+        if not is_legal(cut(buf, at, after if after >= 2 else end).removesuffix(b"\r")):
+            raise MessageFault(BAD_REQUEST, "control character in a chunk's extension")
+        if after < 2 and end - pos >= MAX_SIZE_LINE_BYTES:
+            raise MessageFault(BAD_REQUEST, "chunk extension too long")
+        return after if after >= 2 else -1
 
     def _read_data_end(self, buf: bytearray, pos: int, end: int) -> int:
         p = buf

@@ -6,6 +6,7 @@ from proxy.codec.h1_head cimport Beginning, begin_head, find_end
 from proxy.codec.h1_memo cimport HeadMemo
 
 cdef int _HEAD, _FIXED_BODY, _CHUNKED_BODY, _OPEN_BODY, _TUNNEL, _NOTHING
+cdef int _TURN, _HEAD_COST
 cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _DATA, _TRAILERS, _DONE
 
 cdef class Http1Connection:
@@ -37,8 +38,9 @@ cdef class Http1Connection:
     cpdef Py_ssize_t _read_head(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     @cython.locals(size=Py_ssize_t)
     cdef Py_ssize_t _read_fixed(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
-    @cython.locals(size=Py_ssize_t, chunks=ChunkReader)
+    @cython.locals(size=Py_ssize_t, chunks=ChunkReader, pieces=list)
     cdef Py_ssize_t _read_chunks(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
+    cdef bint _has_had_turn(self) except -1
     cpdef Py_ssize_t _read_surplus(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
     cpdef bint is_in_trailers(self) except -1
     cpdef await_head(self)

@@ -28,6 +28,10 @@ _HEAD, _FIXED_BODY, _CHUNKED_BODY = HEAD, FIXED_BODY, CHUNKED_BODY
 _OPEN_BODY, _TUNNEL, _NOTHING = OPEN_BODY, TUNNEL, NOTHING
 _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE = NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE
 _DATA, _TRAILERS, _DONE = DATA, TRAILERS, DONE
+# What is taken of one connection before others have a turn, in chunks of a body; a head is a request to answer, too.
+_TURN = 1_024
+HEAD_COST = 128
+_HEAD_COST = HEAD_COST
 
 
 class Http1Connection:
@@ -90,7 +94,7 @@ class Http1Connection:
         self.sending = _NO_BODY
         # Whole heads that came: what a peer has to show for the time it takes.
         self.messages = 0
-        # Of them, those of this turn; and whether there were so many, all answered at once, that others come first.
+        # What was taken in this turn, as `_TURN` counts; and whether others come first, which is no pause: it is short.
         self.turn = 0
         self.resting = False
 
@@ -143,7 +147,7 @@ class Http1Connection:
         self.now = now
         self.turn = 0
         try:
-            while pos < end and not self.closed:
+            while pos < end and not self.closed and not self.resting:
                 before = pos
                 if self.reading == _HEAD:
                     pos = self._read_head(buf, pos, end)
@@ -187,20 +191,34 @@ class Http1Connection:
         return pos + size
 
     def _read_chunks(self, buf: bytearray, pos: int, end: int) -> int:
+        """All that there is, as one piece: what is done with a piece costs more than to read a chunk of a byte."""
         chunks = self.chunks
         assert chunks is not None
-        pos = chunks.advance(buf, pos, end)
-        if chunks.state == _DATA and pos < end:
-            size = end - pos
-            if size > chunks.left:
-                size = chunks.left
-            chunks.consume(size)
-            self.data_received(cut(buf, pos, pos + size))
-            return pos + size
-        if chunks.state == _DONE:
+        pieces: list[bytes] = []
+        try:
+            pos = chunks.advance(buf, pos, end)
+            while chunks.state == _DATA and pos < end and not self._has_had_turn():
+                size = end - pos
+                if size > chunks.left:
+                    size = chunks.left
+                chunks.consume(size)
+                pieces.append(cut(buf, pos, pos + size))
+                self.turn += 1
+                pos = chunks.advance(buf, pos + size, end)
+        finally:
+            if pieces:
+                self.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if chunks.state == _DONE and self.reading == _CHUNKED_BODY and not self.closed:
             self.reading = _NOTHING
             self.message_received(chunks.trailers, pos == end)
         return pos
+
+    def _has_had_turn(self) -> bool:
+        """Whether others come first."""
+        if self.turn >= _TURN and not self.resting:
+            self.resting = True
+            self.touch()
+        return self.resting
 
     def _read_surplus(self, buf: bytearray, pos: int, end: int) -> int:
         self.surplus_received()

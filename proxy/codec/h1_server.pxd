@@ -4,7 +4,7 @@ from proxy.codec.h1_connection cimport Http1Connection
 from proxy.codec.h1_request cimport RequestHead
 from proxy.codec.h1_response cimport ResponseHead
 
-cdef int _MAX_TURN, _HEAD, _NOTHING, _NO_BODY, _CHUNKED, _UNTIL_CLOSE, _BAD_REQUEST
+cdef int _HEAD, _HEAD_COST, _NOTHING, _NO_BODY, _CHUNKED, _UNTIL_CLOSE, _BAD_REQUEST
 cdef tuple _KEEP
 cdef bytes _CLOSE, _CHUNKED_KEEP, _CHUNKED_CLOSE
 

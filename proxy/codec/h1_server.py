@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.codec.h1_connection import HEAD, NOTHING, Http1Connection
+from proxy.codec.h1_connection import HEAD, HEAD_COST, NOTHING, Http1Connection
 from proxy.codec.h1_fault import BAD_REQUEST, MessageFault
 from proxy.codec.h1_head import CHUNKED, NO_BODY, UNTIL_CLOSE
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.h1_request import RequestHead
 from proxy.codec.h1_response import ResponseHead
 
-# Requests that are answered without an endpoint come in no more than so many at a time: who has sent thousands of them
-# in one piece does not hold up the others.
-_MAX_TURN = 8
-_HEAD, _NOTHING, _BAD_REQUEST = HEAD, NOTHING, BAD_REQUEST
+_HEAD, _HEAD_COST, _NOTHING, _BAD_REQUEST = HEAD, HEAD_COST, NOTHING, BAD_REQUEST
 _NO_BODY, _CHUNKED, _UNTIL_CLOSE = NO_BODY, CHUNKED, UNTIL_CLOSE
 # What comes after a response's fields. HTTP/1.0 has to be told that the connection stays.
 _KEEP = (b"connection: keep-alive\r\n\r\n", b"\r\n")
@@ -49,9 +46,7 @@ class Http1Server(Http1Connection):
         raise NotImplementedError
 
     def _read_head(self, buf: bytearray, pos: int, end: int) -> int:
-        if self.turn == _MAX_TURN:
-            self.resting = True
-            self.pause()
+        if self._has_had_turn():
             return pos
         p = buf
         if p[pos] == 0x0D and not self.skipped:
@@ -69,7 +64,7 @@ class Http1Server(Http1Connection):
         self.skipped = False
         self.keep = False
         self.minor = head.minor
-        self.turn += 1
+        self.turn += _HEAD_COST
         if head.framing == _NO_BODY:
             self.reading = _NOTHING
             self.request_received(head, True)

@@ -71,6 +71,7 @@ class Acceptor:
         self.scarce_until_s = 0.0
         # By where they come from, and want to go; who was served a moment ago is last.
         self.arrivals: OrderedDict[str, OrderedDict[Address | None, deque[socket.socket]]] = OrderedDict()
+        # Of these, and of those who were handed over but not served yet.
         self.waiting = 0
         # Whether the next turn serves what this one has left.
         self.is_due = False

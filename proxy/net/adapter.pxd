@@ -10,7 +10,7 @@ cpdef flush(list flushes)
 @cython.final
 cdef class ReadBuffer:
     cdef public bytearray data
-    cdef public object ends, view
+    cdef public object turns, view
 
     cpdef make_room(self, Py_ssize_t size)
 

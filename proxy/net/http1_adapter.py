@@ -129,7 +129,7 @@ class Http1Adapter:
         if isinstance(self.conn, Http1Client):
             self._peer_ended()
         else:
-            self.buffer.ends.add(self._peer_ended)
+            self.buffer.turns.add(self._peer_ended)
         return True
 
     def _peer_ended(self) -> None:
@@ -181,17 +181,25 @@ class Http1Adapter:
         Then it is a write that fails, and the loop reads no more; but the answer is there already.
         """
         fd = transport.get_extra_info("socket").fileno()
+        conn = self.conn
         left = _REST_BYTES
-        while left > 0 and self.conn.owner is not None and not self.conn.closed:
-            try:
-                nbytes = os.readv(fd, [self.get_buffer(-1)])
-            except OSError:
-                return
-            if nbytes == 0:
-                self.conn.peer_ended(monotonic())
-                return
-            left -= nbytes
-            self._feed(nbytes)
+        nbytes = 0
+        while left > 0 and conn.owner is not None and not conn.closed:
+            if not conn.resting:
+                try:
+                    nbytes = os.readv(fd, [self.get_buffer(-1)])
+                except OSError:
+                    return
+                if nbytes == 0:
+                    conn.peer_ended(monotonic())
+                    return
+                left -= nbytes
+                self._feed(nbytes)
+            else:
+                # There is no other turn.
+                conn.resting = False
+                self.get_buffer(-1)
+                self._feed(0)
 
     # ---- the connection's side
 
@@ -209,7 +217,7 @@ class Http1Adapter:
         if conn.closed:
             if not self.shutting:
                 self.shut()
-        elif conn.paused != self.read_paused:
+        elif (conn.paused or conn.resting) != self.read_paused:
             self._set_reading()
         if conn.finishing and not self.finished and not conn.closed:
             self.finished = True
@@ -218,32 +226,28 @@ class Http1Adapter:
     def _set_reading(self) -> None:
         """What has come already is taken before anything else is read."""
         conn = self.conn
-        if conn.paused:
+        if self.read_paused:
+            tail = self.tail
+            if tail:
+                taken = conn.feed(bytearray(tail), 0, len(tail), monotonic())
+                self.tail = tail[taken:]
+            if not (conn.paused or conn.resting):
+                self.read_paused = False
+                if not conn.closed and not conn.ended and not self.transport.is_closing():
+                    self.transport.resume_reading()
+        else:
             self.read_paused = True
             self.transport.pause_reading()
-            self._let_others()
-            return
-        tail = self.tail
-        if tail:
-            taken = conn.feed(bytearray(tail), 0, len(tail), monotonic())
-            self.tail = tail[taken:]
-        if not conn.paused:
-            self.read_paused = False
-            if not conn.closed and not conn.ended and not self.transport.is_closing():
-                self.transport.resume_reading()
-        self._let_others()
-
-    def _let_others(self) -> None:
-        if self.conn.resting:
-            self.conn.resting = False
-            asyncio.get_running_loop().call_soon(self._go_on)
+        if conn.resting:
+            self.buffer.turns.add(self._go_on)
 
     def _go_on(self) -> None:
         """The others had their turn."""
         conn = self.conn
         try:
             if self.transport is not None and not conn.closed:
-                conn.resume()
+                conn.resting = False
+                conn.touch()
                 flush_http1(conn.flushes)
         except Exception as bug:
             self.end_for(bug)

@@ -13,11 +13,12 @@ from time import monotonic
 from proxy.codec.h1_memo import HeadMemo
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import ReadBuffer, describe, tune_socket
+from proxy.net.dials import Dials
 from proxy.net.http1_adapter import Http1Adapter, flush_http1
 from proxy.net.http1_listener import HEAD_TIMEOUT_S
 from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
-from proxy.net.pool import Dials, backoff_s
+from proxy.net.pool import backoff_s
 from proxy.net.relief import count_unwritten
 from proxy.relay.http1.link import Link
 from proxy.relay.http1.upstream import Upstream
@@ -92,6 +93,8 @@ class Http1Pool:
         # What is foreign to the mesh is the application's business: its answer says so.
         if link.failures == 0 and not link.removed and not (is_refused and link.is_foreign()):
             log_endpoint(f"endpoint {where}; dialled again until it answers")
+        # Those who wait go elsewhere.
+        self.dials.forget(link)
         link.failed(where, monotonic(), is_refused)
         flush_http1(self.relay.flushes)
 

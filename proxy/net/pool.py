@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from proxy.codec.constants import ENHANCE_YOUR_CALM
 from proxy.codec.limits import Limits
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import PARTIAL_S, Adapter, ReadBuffer, describe, flush, tune_socket
+from proxy.net.dials import Dials
 from proxy.net.log import log_bug, log_endpoint
 from proxy.net.patience import Patience, end_gone
 from proxy.net.turns import in_turns
@@ -26,53 +25,11 @@ from proxy.relay.upstream import Upstream
 from proxy.route.model import join_host_port
 
 _SWEEP_S = 1.0
-# So many dials are under way at a time: those of a Service with a thousand pods would hold up the traffic.
-MAX_DIALS = 64
 _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 2.0
 _BACKOFF_FACTOR = 1.6
 _SILENT = "it sent no SETTINGS"
 _WORD_BYTES = 24
-
-
-class Wanted(Protocol):
-    """A link: `removed` where nobody wants its endpoint any more."""
-
-    removed: bool
-
-
-T = TypeVar("T", bound=Wanted)
-
-
-class Dials(Generic[T]):
-    """What is being dialled: MAX_DIALS at a time, the others wait. `dropped` gets a link that was removed meanwhile."""
-
-    def __init__(self, connect: Callable[[T], Coroutine[Any, Any, None]], dropped: Callable[[T], None]) -> None:
-        self.connect = connect
-        self.dropped = dropped
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.queue: deque[T] = deque()
-
-    def begin(self, link: T) -> None:
-        if link.removed:
-            self.dropped(link)
-        elif len(self.tasks) >= MAX_DIALS:
-            self.queue.append(link)
-        else:
-            task = asyncio.get_running_loop().create_task(self.connect(link))
-            self.tasks.add(task)
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        while self.queue and len(self.tasks) < MAX_DIALS:
-            self.begin(self.queue.popleft())
-
-    def close(self) -> None:
-        """End everything at once."""
-        self.queue.clear()
-        for task in self.tasks:
-            task.cancel()
 
 
 class Greeting:

@@ -23,6 +23,7 @@ CHANNELS = 2
 TIMEOUT_S = 20
 Ask = Callable[[], Awaitable[None]]
 GET = b"GET /honest HTTP/1.1\r\nhost: honest\r\n\r\n"
+POST = b"POST /honest HTTP/1.1\r\nhost: honest\r\ncontent-length: 6\r\n\r\nhonest"
 # No protocol that the proxy knows begins like this.
 RAW = b"\x00honest"
 
@@ -47,9 +48,15 @@ class Line:
         return await self.reader.readexactly(size)
 
     async def get(self) -> None:
+        await self.request(GET)
+
+    async def post(self) -> None:
+        await self.request(POST)
+
+    async def request(self, said: bytes) -> None:
         """A request of HTTP/1 on the connection that is kept alive."""
         async with self.lock:
-            await self.exchange(GET, 0)
+            await self.exchange(said, 0)
             assert self.reader is not None
             head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
             size = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -107,9 +114,10 @@ class Load:
     async def targets(self, grpc_address: str, http_address: str, tcp_address: str) -> str:
         await self.leave()
         self.add_channel("grpc", grpc_address)
-        http, raw, fresh = (Line(address) for address in (http_address, tcp_address, tcp_address))
-        self.lines = [http, raw, fresh]
-        self.asks |= {"http1": http.get, "raw": raw.echo, "raw anew": fresh.echo_anew}
+        get, post = Line(http_address), Line(http_address)
+        raw, fresh = Line(tcp_address), Line(tcp_address)
+        self.lines = [get, post, raw, fresh]
+        self.asks |= {"http1": get.get, "http1 post": post.post, "raw": raw.echo, "raw anew": fresh.echo_anew}
         return await self.ask_all()
 
     async def ask_all(self) -> str:

@@ -203,6 +203,30 @@ def test_bodies_that_never_come(pods: Pods) -> None:
     assert pods.count_failures()["request-stalled"] > 0
 
 
+def read_on(victim: Victim) -> None:
+    while victim.socket.recv(1 << 18):
+        pass
+
+
+def test_bodies_in_chunks_of_a_byte(pods: Pods) -> None:
+    """Twenty at once, as fast as they are taken: of each a thousand chunks in a turn, then it is the others' turn."""
+    port = next(PORTS)
+    pieces = b"1\r\na\r\n" * 20_000
+    with pods.endpoint(port, read_on), pods.attacked("20 bodies in chunks of a byte", 24_576) as faults:
+        with ExitStack() as stack:
+            socks = [stack.enter_context(pods.connect(port)) for _ in range(20)]
+            for sock in socks:
+                sock.sendall(CHUNKED)
+                sock.setblocking(False)
+            left = dict.fromkeys(socks, b"")
+            until_s = time.monotonic() + 2.0
+            while time.monotonic() < until_s:
+                for sock in select.select([], socks, [], 0.1)[1]:
+                    said = left[sock] or pieces
+                    left[sock] = said[sock.send(said) :]
+    assert faults == {}
+
+
 def test_pipelined_requests_whose_answers_are_not_read(pods: Pods) -> None:
     port = next(PORTS)
     with ExitStack() as stack:

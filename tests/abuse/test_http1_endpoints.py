@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from contextlib import ExitStack
+from http.client import HTTPResponse
 
 import pytest
 
@@ -175,3 +176,43 @@ def test_it_accepts_nobody(pods: Pods) -> None:
             sock.sendall(GET)
         for sock in socks:
             assert sock.recv(1 << 16)[9:12] in (b"502", b"503")
+
+
+def test_answers_in_chunks_of_a_byte(pods: Pods) -> None:
+    """Twenty at once, of 1.2 MB each: as for uploads, a thousand chunks in a turn."""
+    port = next(PORTS)
+    with ExitStack() as stack:
+        stack.enter_context(pods.endpoint(port, says(CHUNKED + b"1\r\na\r\n" * 200_000 + b"0\r\n\r\n")))
+        faults = stack.enter_context(pods.attacked("20 answers in chunks of a byte", 24_576))
+        socks = [stack.enter_context(pods.connect(port)) for _ in range(20)]
+        for sock in socks:
+            sock.sendall(GET)
+        for sock in socks:
+            answer = HTTPResponse(sock)
+            answer.begin()
+            assert answer.read() == b"a" * 200_000
+    assert faults == {}
+
+
+def test_an_endpoint_whose_queue_is_full(pods: Pods) -> None:
+    """The kernel drops all its SYNs: 600 requests for it do not keep those from waiting that are for another."""
+    full, well = next(PORTS), next(PORTS)
+    with ExitStack() as stack:
+        stack.enter_context(pods.server.listen((pods.host, full))).listen(0)
+        for _ in range(3):
+            sock = stack.enter_context(pods.server.open_socket(4))
+            sock.setblocking(False)
+            sock.connect_ex((pods.host, full))
+        stack.enter_context(pods.endpoint(well, says(OK)))
+        faults = stack.enter_context(pods.attacked("600 requests for who takes no connections", 16_384))
+        for _ in range(600):
+            stack.enter_context(pods.connect(full)).sendall(GET)
+        others = [stack.enter_context(pods.connect(well)) for _ in range(50)]
+        for sock in others:
+            sock.sendall(GET)
+        begun_s = time.monotonic()
+        for sock in others:
+            assert sock.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        # They would wait for ten timeouts of a second otherwise.
+        assert time.monotonic() - begun_s < 5.0
+    assert faults == {}

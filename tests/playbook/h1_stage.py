@@ -85,7 +85,8 @@ class Wire:
             self.shut = True
         elif self.reading and conn.paused:
             self.reading = False
-        elif not self.reading and not conn.paused:
+        elif conn.resting or (not self.reading and not conn.paused):
+            conn.resting = False
             if self.tail:
                 self._feed(self.tail)
             self.reading = not conn.paused

@@ -60,7 +60,7 @@ class MeshStage(Stage):
         self.clusters = Clusters(self.dialled.append, lambda: None)
         self.control: ControlPlane
         self.destinations = Destinations(
-            self.clusters, self.relay.forget_decisions, self._connect, self.flush, lambda: self.now
+            self.clusters, self.relay.forget_decisions, self._connect, self.flush, lambda call: call(), lambda: self.now
         )
         self.relay.route = partial(self.destinations.route, self.clusters.http2)
 

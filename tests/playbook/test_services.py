@@ -29,7 +29,9 @@ class Town:
     def __init__(self, by_name: bool = True) -> None:
         self.dialled: list[str] = []
         self.clusters = Clusters(lambda link: None, lambda: None, ahead=False)
-        self.destinations = Destinations(self.clusters, lambda: None, self._connect, lambda: None, lambda: 1.0)
+        self.destinations = Destinations(
+            self.clusters, lambda: None, self._connect, lambda: None, lambda call: call(), lambda: 1.0
+        )
         self.direct = Direct(self.clusters)
         self.services = Services(self.destinations, self.clusters, self.direct)
         pods = tuple(model.Endpoint(*pod) for pod in (POD_A, POD_B))

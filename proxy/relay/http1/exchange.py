@@ -129,13 +129,16 @@ class Exchange:
         self.started_s = self.begun_s = self.ended_s = now
         if not self.request_end:
             self.body = []
-        self._follow(self.relay.decide(self.head.block), now)
+        if self.head.is_connect:
+            # Nobody is asked where it would lead.
+            self.decision = Decision(self.relay.tally, "", None, 0.0)
+            self.fail(METHOD_NOT_ALLOWED, "", now)
+        else:
+            self._follow(self.relay.decide(self.head.block), now)
 
     def _follow(self, decision: Decision, now: float) -> None:
         self.decision = decision
-        if self.head.is_connect:
-            self.fail(METHOD_NOT_ALLOWED, "", now)
-        elif decision.cluster is None:
+        if decision.cluster is None:
             self.fail(NO_ROUTE, decision.authority, now)
         else:
             if decision.timeout_s > 0:

@@ -118,7 +118,9 @@ async def test_100_000_invented_names_are_bounded() -> None:
     def connect(on_change: OnChange) -> Control:
         return Control(model.Address("127.0.0.1", 1), Node("a.b", "b"), on_change, random.Random(1).random)
 
-    destinations = Destinations(clusters, relay.forget_decisions, connect, lambda: None, lambda: now)
+    destinations = Destinations(
+        clusters, relay.forget_decisions, connect, lambda: None, lambda call: call(), lambda: now
+    )
     assert isinstance(destinations.source, Control)
     for number in range(100_000):
         now += 0.001

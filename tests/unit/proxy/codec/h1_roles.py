@@ -91,11 +91,15 @@ class ClientRecorder(Http1Client):
 def feed(conn: Http1Connection, *pieces: bytes, tail: bytes = b"") -> bytes:
     """Feed as `net` does, keeping what is not taken; returns that. `tail` is what it returned before."""
     for piece in pieces:
-        data = bytearray(tail + piece)
-        if data:
-            taken = conn.feed(data, 0, len(data), 1.0)
-            tail = bytes(data[taken:])
+        tail = _feed_once(conn, tail + piece)
+        while conn.resting:
+            conn.resting = False
+            tail = _feed_once(conn, tail)
     return tail
+
+
+def _feed_once(conn: Http1Connection, data: bytes) -> bytes:
+    return data[conn.feed(bytearray(data), 0, len(data), 1.0) :] if data else b""
 
 
 def read_requests(*pieces: bytes, memo: HeadMemo | None = None) -> list[Event]:

@@ -5,7 +5,7 @@ import pytest
 from proxy.codec.h1_fields import TOKEN
 from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.limits import Limits
-from tests.unit.proxy.codec.h1_roles import ServerRecorder, feed, read_requests
+from tests.unit.proxy.codec.h1_roles import ServerRecorder, feed, read_requests, read_responses
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
@@ -255,6 +255,36 @@ def test_a_chunked_body(body: bytes, data: bytes, trailers: bytes) -> None:
 def test_chunks_that_are_none(body: bytes, status: int) -> None:
     events = read_requests(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
     assert [event[1] for event in events if event[0] == "fault"] == ([status] if status else [])
+
+
+def test_chunks_that_come_together_are_one_piece() -> None:
+    """What is done with a piece costs more than to read it; after 1,024 chunks others come first."""
+    pieces: list[int] = []
+
+    class Pieces(ServerRecorder):
+        def data_received(self, piece: bytes) -> None:
+            pieces.append(len(piece))
+
+    conn = Pieces()
+    feed(conn, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    tail = feed(conn, b"1\r\na\r\n" * 3_000 + b"2\r\na")
+    assert (pieces, tail) == ([1_024, 1_024, 953], b"")
+    feed(conn, b"b\r\n1\r\nc\r\n0\r\n\r\n")
+    assert pieces[3:] == [2]
+    assert conn.events[-1] == ("end", b"")
+
+
+def test_what_comes_before_a_fault_is_passed_on() -> None:
+    events = read_requests(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\nx\r\n")
+    assert [event[:2] for event in events[1:]] == [("data", b"ab"), ("fault", 400)]
+
+
+def test_a_long_line_is_too_long_however_it_comes() -> None:
+    """With all of an answer's blanks and no extension, which only answers may have."""
+    for blanks in range(1_015, 1_030):
+        body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1" + b" " * blanks + b"\r\na\r\n"
+        whole = read_responses(body)
+        assert whole == read_responses(*(body[at : at + 1] for at in range(len(body)))), blanks
 
 
 def test_transfer_encoding_is_no_part_of_http_1_0() -> None:

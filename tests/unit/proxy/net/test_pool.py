@@ -14,7 +14,8 @@ from proxy.balance.p2c import Balancer
 from proxy.codec.limits import Limits
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
-from proxy.net.pool import MAX_DIALS, Pool, describe_word
+from proxy.net.dials import MAX_DIALS
+from proxy.net.pool import Pool, describe_word
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
 from proxy.relay.link import Link
@@ -47,7 +48,7 @@ async def test_dials_wait_their_turn() -> None:
     most = 0
     async with asyncio.timeout(30):
         while accepted < len(links):
-            most = max(most, len(pool.dials.tasks))
+            most = max(most, len(pool.dials.young))
             await asyncio.sleep(0)
     assert most == MAX_DIALS
     for link in links:

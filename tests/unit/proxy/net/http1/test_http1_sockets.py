@@ -16,12 +16,12 @@ from proxy.codec.h1_memo import HeadMemo
 from proxy.codec.limits import Limits
 from proxy.metrics.registry import Registry
 from proxy.net.adapter import ReadBuffer
+from proxy.net.dials import MAX_DIALS
 from proxy.net.http1_adapter import flush_http1
 from proxy.net.http1_listener import HEAD_TIMEOUT_S, TUNNEL_TIMEOUT_S, Http1Listener
 from proxy.net.http1_pool import Http1Pool
 from proxy.net.kernel import ask_kernel, reset_at_close
 from proxy.net.listener import STALLED_S
-from proxy.net.pool import MAX_DIALS
 from proxy.outbound import OutboundTally
 from proxy.relay.cluster import Cluster
 from proxy.relay.http1.link import IDLE_S, replace_endpoints
@@ -409,7 +409,7 @@ async def test_dials_wait_their_turn(sidecar: Sidecar) -> None:
         most = 0
         async with asyncio.timeout(20):
             while len(sidecar.pool.adapters) < 3 * MAX_DIALS:
-                most = max(most, len(sidecar.pool.dials.tasks))
+                most = max(most, len(sidecar.pool.dials.young))
                 await asyncio.sleep(0)
         assert most <= MAX_DIALS
 
