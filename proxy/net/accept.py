@@ -3,9 +3,10 @@
 iptables redirects a pod's connections here; the kernel remembers their original destination (SO_ORIGINAL_DST, and its
 IPv6 sister). Who connects to us without being redirected has none: its destination is our own address.
 
-The kernel's queue knows one order, that of arrival, so it is emptied fast. Whose turn it is then goes by where they
+The kernel's queues know one order, that of arrival, so they are emptied fast. Whose turn it is then goes by where they
 come from, and among those from one address by where they want to go: a flood makes only those wait who come from there
-and want the same (fair queueing, RFC 970). Where room or descriptors are short, the order is that of arrival.
+and want the same (fair queueing, RFC 970). Where room or descriptors are short, the order is that of arrival. A flood
+that is faster than they are emptied fills one of several queues (`net/shards`).
 
 Invariant: running out of file descriptors neither ends the listener nor makes it spin: it rests, and the clients wait
 in the backlog.
@@ -20,32 +21,47 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.adapter import describe_errno, tune_socket
 from proxy.net.log import log, log_bug
 from proxy.net.room import Idle, Room
+from proxy.net.shards import listen_in_shards
 from proxy.net.turns import SHARE_S
 from proxy.relay.relay import Tally
 from proxy.route.hints import Address
 
 BACKLOG = 1024
-# So many wait here at most, and others in the kernel's queues.
-_MAX_ARRIVALS = 4_096
+# So many from each of the kernel's queues wait here, as far as there is room, and others there.
+_MAX_ARRIVALS = 2_048
+# A turn's share of time at most, where one was not enough.
+_MOST_S = 4 * SHARE_S
 _REST_S = 0.1
+# Of its share of the descriptors a direction may have this part beside it for those whose turn comes in a moment: else
+# they would wait in the kernel's queue, and the order there is that of arrival.
+_SPARE_PART = 16
 # After there were no descriptors, nobody is accepted for so long before the one before him is served.
 _SCARCE_S = 1.0
 # It is said again only where there was enough for so long.
 _QUIET_S = 60.0
 # After the listener is told to close it goes on for so long: what is in its backlog is accepted, not reset.
 _BACKLOG_S = 0.1
+# Who calls there is this pod, in one queue.
+_LOOPBACK = "127.0.0.1", "::1"
 # Not in the `socket` module. Both are options of their protocol's level (linux/netfilter_ipv4.h, _ipv6/ip6_tables.h).
 _ORIGINAL_DST = 80
 _SOCKADDR_IN = struct.Struct("!2xH4s8x")
 _SOCKADDR_IN6 = struct.Struct("!2xH4x16s4x")
 # There is nothing left to accept with; other errors are those of a connection that is gone again (accept(2)).
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Arrival(NamedTuple):
+    """Who was accepted, and by which socket."""
+
+    sock: socket.socket
+    listening: socket.socket
 
 
 class Acceptor:
@@ -70,9 +86,14 @@ class Acceptor:
         self.quiet_until_s = 0.0
         self.scarce_until_s = 0.0
         # By where they come from, and want to go; who was served a moment ago is last.
-        self.arrivals: OrderedDict[str, OrderedDict[Address | None, deque[socket.socket]]] = OrderedDict()
-        # Of these, and of those who were handed over but not served yet.
+        self.arrivals: OrderedDict[str, OrderedDict[Address | None, deque[Arrival]]] = OrderedDict()
+        # How many that are, with those who were handed over but not served yet; and by the socket that they came by.
         self.waiting = 0
+        self.came_by: dict[socket.socket, int] = {}
+        # When this turn's share of time is over, 0.0 between the turns; and how much that is.
+        self.until_s = 0.0
+        self.share_s = SHARE_S
+        self.is_short = False
         # Whether the next turn serves what this one has left.
         self.is_due = False
         if room is not None:
@@ -80,25 +101,34 @@ class Acceptor:
 
     def listen(self, host: str, port: int, reuse_port: bool = False) -> Address:
         """Listen on an IP address as well; OSError where that fails. Returns the address in use."""
-        is_ipv6 = ":" in host
-        sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET)
+        first = self._make_socket(host)
         try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if is_ipv6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            tune_socket(sock, self.user_timeout_s)
-            sock.bind((host, port))
-            sock.listen(BACKLOG)
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            first.bind((host, port))
+            if reuse_port or host in _LOOPBACK:
+                first.listen(BACKLOG)
+                made = [first]
+            else:
+                made = listen_in_shards(first, lambda: self._make_socket(host), BACKLOG)
         except OSError:
-            sock.close()
+            first.close()
             raise
-        self.sockets.append(sock)
-        self.loop.add_reader(sock.fileno(), self._accept, sock)
-        address: Address = sock.getsockname()[:2]
+        for sock in made:
+            self.sockets.append(sock)
+            self.came_by[sock] = 0
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
+        address: Address = first.getsockname()[:2]
         return address
+
+    def _make_socket(self, host: str) -> socket.socket:
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        tune_socket(sock, self.user_timeout_s)
+        return sock
 
     def configure(self, user_timeout_s: float) -> None:
         """For the connections to come."""
@@ -107,18 +137,33 @@ class Acceptor:
             tune_socket(sock, user_timeout_s)
 
     def _accept(self, listening: socket.socket) -> None:
-        now = monotonic()
-        until_s = now + SHARE_S
-        while now < until_s and self.waiting < _MAX_ARRIVALS and self._accept_one(listening):
+        """One at least, and as many as there is time for: the sockets share a turn's time."""
+        if not self.until_s:
+            self.until_s = monotonic() + self.share_s
+            self.loop.call_soon(self._end_turn)
+        while self.came_by[listening] < _MAX_ARRIVALS and self._accept_one(listening):
             now = monotonic()
             if self.arrivals and self._is_scarce(now):
                 # Who was accepted needs a second descriptor, for his endpoint: he gets it before there is another.
                 self._serve_next()
+            if now >= self.until_s:
+                # All wait behind a flood as long as it is in the kernel's queue.
+                self.is_short = True
+                break
         if not self.is_due:
             self._serve()
 
+    def _end_turn(self) -> None:
+        self.until_s = 0.0
+        self.share_s = min(2 * self.share_s, _MOST_S) if self.is_short else SHARE_S
+        self.is_short = False
+
     def _is_scarce(self, now: float) -> bool:
-        return now < self.scarce_until_s or not (self.room is None or self.room.has_space())
+        return now < self.scarce_until_s or (self._count_surplus() > 0 and not (self.room and self.room.has_space()))
+
+    def _count_surplus(self) -> int:
+        """How many wait beyond those who may for a moment, whatever room there is."""
+        return max(0, self.waiting - (_MAX_ARRIVALS if self.room is None else self.room.max_descriptors // _SPARE_PART))
 
     def _serve(self) -> None:
         self.is_due = False
@@ -133,11 +178,12 @@ class Acceptor:
 
     def _serve_next(self) -> None:
         source, wanted = self.arrivals.popitem(last=False)
-        original, sockets = wanted.popitem(last=False)
+        original, arrivals = wanted.popitem(last=False)
+        sock, listening = arrivals.popleft()
         self.waiting -= 1
-        sock = sockets.popleft()
-        if sockets:
-            wanted[original] = sockets
+        self.came_by[listening] -= 1
+        if arrivals:
+            wanted[original] = arrivals
         if wanted:
             self.arrivals[source] = wanted
         self._take(sock, original)
@@ -166,8 +212,9 @@ class Acceptor:
             return True
         sock.setblocking(False)
         wanted = self.arrivals.setdefault(find_source(peer[0]), OrderedDict())
-        wanted.setdefault(read_original(sock), deque()).append(sock)
+        wanted.setdefault(read_original(sock), deque()).append(Arrival(sock, listening))
         self.waiting += 1
+        self.came_by[listening] += 1
         return True
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
@@ -197,11 +244,11 @@ class Acceptor:
     # ---- as a kind of clients (`room`, `relief`)
 
     def count(self) -> int:
-        return self.waiting
+        return self._count_surplus()
 
     def count_descriptors(self) -> int:
         """With those that they may need for an endpoint in a moment."""
-        return 2 * self.waiting
+        return 2 * self._count_surplus()
 
     def find_idle(self) -> Iterator[Idle | None]:
         """They are newcomers."""

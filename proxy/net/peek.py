@@ -211,7 +211,8 @@ class Detector:
         self.is_behind = False
         while (found := self._find_due(now)) is not None:
             self._expire(*found)
-            if monotonic() >= until_s:
+            # Each is dialled for now, which those who are connected would wait behind.
+            if monotonic() >= until_s or self.loop.is_behind():
                 self.is_behind = True
                 self.aio.call_soon(self._expire_due, now)
                 return

@@ -5,16 +5,20 @@ from __future__ import annotations
 import select
 import socket
 import time
+from collections import deque
 from contextlib import ExitStack
 
 from mesh.contract import INBOUND_PORT, OUTBOUND_PORT
+from proxy.net.shards import SHARDS
 from tests.abuse.evil import Victim
 from tests.abuse.pods import Pods, hear_all
+from tests.cluster.netns import inside_network
 from tests.e2e.processes import HOST, eventually
+from tests.netns.network import Pod
 
 RAW_PORT, SLOW_PORT, WORD_PORT, GONE_PORT = 9_300, 9_301, 9_302, 9_303
 SILENT_PORTS = 9_304, 9_305
-RELAYED_PORT = 9_306
+RELAYED_PORT, FLOOD_PORT = 9_306, 9_307
 DETECTED = "gossamer_detections_total"
 
 
@@ -129,6 +133,36 @@ def test_connections_that_come_and_go(pods: Pods) -> None:
                 if number % 2:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
     assert faults == {}
+    wait_for_few(pods)
+
+
+def call_and_go(pod: Pod, address: tuple[str, int], for_s: float) -> int:
+    """As many new connections as it can make; none is waited for, and each ends a moment later."""
+    made, calling = 0, deque[socket.socket]()
+    with inside_network(pod.pid), ExitStack() as stack:
+        until_s = time.monotonic() + for_s
+        while time.monotonic() < until_s:
+            sock = socket.socket()
+            stack.callback(sock.close)
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            calling.append(sock)
+            made += 1
+            if len(calling) > 1_000:
+                calling.popleft().close()
+    return made
+
+
+def test_more_new_connections_than_can_be_accepted(pods: Pods) -> None:
+    """From another pod: the kernel's queue for its part of the sources overflows, and that of the others does not."""
+    flood = pods.network.add_pod("flood")
+    assert (
+        int(flood.addresses[4].rpartition(".")[2]) % SHARDS
+        != int(pods.outside.addresses[4].rpartition(".")[2]) % SHARDS
+    )
+    with pods.silent_endpoint(FLOOD_PORT), pods.attacked("new connections as fast as can be", 16_384):
+        made = call_and_go(flood, (pods.host, FLOOD_PORT), 3.0)
+        assert made > 10_000
     wait_for_few(pods)
 
 
