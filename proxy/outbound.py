@@ -17,6 +17,7 @@ from proxy.metrics.handles import HttpMetrics, TcpMetrics
 from proxy.metrics.labels import Labels
 from proxy.metrics.registry import Registry
 from proxy.metrics.state import add_endpoint_metrics, add_stream_metrics
+from proxy.net.turns import Turns
 from proxy.relay.cluster import Cluster
 from proxy.relay.relay import Route
 from proxy.route import model
@@ -111,8 +112,9 @@ class Outbound:
             from proxy.destinations import Destinations  # a proxy without a control plane does not pay for it
 
             traffic = self.traffic
-            later = traffic.buffer.turns.add
-            self.destinations = Destinations(self.clusters, traffic.forget_decisions, connect, traffic.flush, later)
+            self.destinations = Destinations(
+                self.clusters, traffic.forget_decisions, connect, traffic.flush, later=Turns().add
+            )
             self.traffic.relay.route = self._routes(self.clusters.http2)
         add_endpoint_metrics(registry, self.clusters.states)
         add_stream_metrics(registry, self.traffic.stalled_streams)

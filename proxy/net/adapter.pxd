@@ -10,7 +10,7 @@ cpdef flush(list flushes)
 @cython.final
 cdef class ReadBuffer:
     cdef public bytearray data
-    cdef public object turns, view
+    cdef public object ends, rests, view
 
     cpdef make_room(self, Py_ssize_t size)
 

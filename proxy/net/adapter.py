@@ -37,15 +37,15 @@ _SHUT_S = 300.0
 class ReadBuffer:
     """The loop's one read buffer. Owned by whoever reads, from `get_buffer` to the end of `buffer_updated`.
 
-    `turns` is for what may wait: thousands of clients may end at once, while others speak.
+    What may wait: `ends` of clients, of whom thousands may end at once, and `rests` of those who send so much to read.
     """
 
-    __slots__ = ("data", "turns", "view")
+    __slots__ = ("data", "ends", "rests", "view")
 
     def __init__(self) -> None:
         self.data = bytearray(READ_BUFFER_BYTES)
         self.view = memoryview(self.data)
-        self.turns = Turns()
+        self.ends, self.rests = Turns(), Turns()
 
     def make_room(self, size: int) -> None:
         """Be large enough for a read behind so many bytes: a head of HTTP/1 that the settings allow may be larger."""
@@ -181,7 +181,7 @@ class Adapter:
         """A client's end may wait; what an endpoint's end means for requests may not."""
         if self.hand_over is None:
             return False
-        self.buffer.turns.add(self._close)
+        self.buffer.ends.add(self._close)
         return True
 
     def _close(self) -> None:

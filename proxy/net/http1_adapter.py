@@ -129,7 +129,7 @@ class Http1Adapter:
         if isinstance(self.conn, Http1Client):
             self._peer_ended()
         else:
-            self.buffer.turns.add(self._peer_ended)
+            self.buffer.ends.add(self._peer_ended)
         return True
 
     def _peer_ended(self) -> None:
@@ -239,7 +239,7 @@ class Http1Adapter:
             self.read_paused = True
             self.transport.pause_reading()
         if conn.resting:
-            self.buffer.turns.add(self._go_on)
+            self.buffer.rests.add(self._go_on)
 
     def _go_on(self) -> None:
         """The others had their turn."""
