@@ -427,6 +427,81 @@ async def test_the_rest_of_a_refused_body_does_not_turn_the_answer_into_a_reset(
     assert answer == b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nconnection: close\r\n\r\nno"
 
 
+CHUNKS = b"a\r\n0123456789\r\n"
+LAST = b"0\r\n\r\n"
+HELD_BYTES = 512 * 1024
+
+
+async def read_body(reader: asyncio.StreamReader) -> bytes:
+    """A chunked one."""
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
+
+
+async def test_small_chunks_wait_for_who_reads_late(sidecar: Sidecar) -> None:
+    """Both ways, more than a turn has: what is read meanwhile is bounded, and nothing is lost."""
+    goes_on = asyncio.Event()
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await goes_on.wait()
+        body = await read_body(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(CHUNKS * (len(body) // 10) + LAST)
+
+    def count_held() -> int:
+        adapters = [*sidecar.listener.adapters, *sidecar.pool.adapters]
+        return sum(len(adapter.tail) + adapter.transport.get_write_buffer_size() for adapter in adapters)
+
+    await sidecar.start(echo)
+    reader, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS * 600_000 + LAST)
+    await until(lambda: any(adapter.conn.blocked for adapter in sidecar.pool.adapters))
+    await asyncio.sleep(0.1)
+    assert count_held() < HELD_BYTES
+    goes_on.set()
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    await until(lambda: any(adapter.conn.blocked for adapter in sidecar.listener.adapters))
+    await asyncio.sleep(0.1)
+    assert count_held() < HELD_BYTES
+    assert await read_body(reader) == b"0123456789" * 600_000
+
+
+async def test_small_chunks_of_who_resets_the_connection_then(sidecar: Sidecar) -> None:
+    """It does not read the request to its end, so that what it has said is read in one turn, or never."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS * 10_000 + LAST)
+        await writer.drain()
+        writer.close()
+
+    await sidecar.start(refuse)
+    reader, writer = await sidecar.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 3_000_000)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+    assert await read_body(reader) == b"0123456789" * 10_000
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_who_goes_while_others_have_their_turn(sidecar: Sidecar, is_reset: bool) -> None:
+    await sidecar.start(say_nothing)
+    writers = [(await sidecar.connect())[1] for _ in range(20)]
+    for writer in writers:
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 20_000)
+    await until(lambda: any(adapter.conn.resting for adapter in sidecar.listener.adapters))
+    for writer in writers:
+        if is_reset:
+            reset_at_close(writer.get_extra_info("socket"))
+            writer.transport.abort()
+        else:
+            writer.close()
+    await until(lambda: not sidecar.listener.adapters)
+
+
 async def test_half_a_body_does_not_look_like_a_whole_one(sidecar: Sidecar) -> None:
     """An HTTP/1.0 client knows the end of a body by the end of the connection alone."""
 
