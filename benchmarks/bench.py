@@ -72,7 +72,7 @@ class Bench:
         if busy > MAX_OTHER_WORK:
             say(f"other work uses {busy:.0%} of this machine: latencies and requests/s will suffer")
 
-    def _take_turns(self, number: int, protocol: str) -> list[tuple[str, Peer | None]]:
+    def _list_peers(self, number: int, protocol: str) -> list[tuple[str, Peer | None]]:
         """Whom to measure, in the order of this round."""
         peers = {peer.name: peer for peer in self.plan.peers}
         say(f"round {number + 1}/{self.plan.rounds}, {protocol}")
@@ -89,7 +89,7 @@ class Bench:
     def _open(self, number: int, protocol: str, stack: ExitStack) -> dict[str, Scene]:
         """All scenes of a round, by peer in its order; those that are not measured just now do nothing."""
         scenes = {}
-        for name, peer in self._take_turns(number, protocol):
+        for name, peer in self._list_peers(number, protocol):
             with self._blaming(name):
                 scenes[name] = stack.enter_context(self.stage.scene(peer, protocol))
         return scenes
@@ -160,7 +160,7 @@ class Bench:
 
     def _measure_tcp(self, number: int) -> None:
         plan = self.plan
-        for name, peer in self._take_turns(number, TCP):
+        for name, peer in self._list_peers(number, TCP):
             with self._blaming(name), pinned_here(self.cores.load), self.stage.scene(peer, TCP) as scene:
                 window = plan.bulk_bytes, plan.echo_duration_s
                 figures = raw_tcp.measure(scene.entry[0], scene.peer_pids, scene.raw, *window)

@@ -109,7 +109,7 @@ class Room:
 
     async def relieve(self) -> None:
         """End those for whom too much waits; to be called every second or so."""
-        if self._count_excess() < 0:
+        if self.has_space():
             self.walk = iter(())  # it holds some that are gone
         await relieve(self.kinds, self.tally, self.max_held_bytes)
 

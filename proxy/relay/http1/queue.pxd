@@ -1,6 +1,5 @@
 cdef class Queue:
     cdef object _bare, _begun, _whole
-    cdef Py_ssize_t _count
 
     cpdef put(self, exchange)
     cpdef discard(self, exchange)
