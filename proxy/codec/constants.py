@@ -9,6 +9,8 @@ DEFAULT_WINDOW_BYTES = 65_535
 MAX_WINDOW_BYTES = 2**31 - 1
 DEFAULT_MAX_FRAME_BYTES = 16_384
 MAX_STREAM_ID = 2**31 - 1
+# What is taken of a connection of HTTP/1 before others have a turn, in chunks of a body.
+TURN = 1_024
 
 # Frame types, section 6.
 DATA = 0x0

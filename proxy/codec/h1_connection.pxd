@@ -6,7 +6,7 @@ from proxy.codec.h1_head cimport Beginning, begin_head, find_end
 from proxy.codec.h1_memo cimport HeadMemo
 
 cdef int _HEAD, _FIXED_BODY, _CHUNKED_BODY, _OPEN_BODY, _TUNNEL, _NOTHING
-cdef int _TURN, _HEAD_COST
+cdef int _HEAD_COST
 cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _DATA, _TRAILERS, _DONE
 
 cdef class Http1Connection:
@@ -17,7 +17,7 @@ cdef class Http1Connection:
     cdef public str fault
     cdef public double now
     cdef public int reading, sending
-    cdef public long long left, messages, turn
+    cdef public long long left, messages, most, turn
     cdef public ChunkReader chunks
     cdef public Beginning beginning
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.codec.buffer import cut
+from proxy.codec.constants import TURN
 from proxy.codec.h1_chunks import DATA, DONE, LAST_CHUNK, TRAILERS, ChunkReader, encode_size
 from proxy.codec.h1_fault import MessageFault
 from proxy.codec.h1_head import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE, Beginning, begin_head, find_end
@@ -28,8 +29,7 @@ _HEAD, _FIXED_BODY, _CHUNKED_BODY = HEAD, FIXED_BODY, CHUNKED_BODY
 _OPEN_BODY, _TUNNEL, _NOTHING = OPEN_BODY, TUNNEL, NOTHING
 _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE = NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE
 _DATA, _TRAILERS, _DONE = DATA, TRAILERS, DONE
-# What is taken of one connection before others have a turn, in chunks of a body; a head is a request to answer, too.
-_TURN = 1_024
+# Of a turn; a head is a request to answer, too.
 HEAD_COST = 128
 _HEAD_COST = HEAD_COST
 
@@ -56,6 +56,7 @@ class Http1Connection:
         "left",
         "memo",
         "messages",
+        "most",
         "now",
         "out",
         "owner",
@@ -94,8 +95,9 @@ class Http1Connection:
         self.sending = _NO_BODY
         # Whole heads that came: what a peer has to show for the time it takes.
         self.messages = 0
-        # What was taken in this turn, as `_TURN` counts; and whether others come first, which is no pause: it is short.
+        # What was taken in this turn, and what may be; and whether others come first, which is no pause: it is short.
         self.turn = 0
+        self.most = TURN
         self.resting = False
 
     # ---- what the role and the relay override
@@ -215,7 +217,7 @@ class Http1Connection:
 
     def _has_had_turn(self) -> bool:
         """Whether others come first."""
-        if self.turn >= _TURN and not self.resting:
+        if self.turn >= self.most and not self.resting:
             self.resting = True
             self.touch()
         return self.resting

@@ -19,28 +19,27 @@ import errno
 import socket
 import struct
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proxy.metrics.connections import ConnectionCounts
 from proxy.net.adapter import describe_errno, tune_socket
 from proxy.net.log import log, log_bug
-from proxy.net.room import Idle, Room
+from proxy.net.room import Room
 from proxy.net.shards import listen_in_shards
 from proxy.net.turns import SHARE_S
-from proxy.relay.relay import Tally
 from proxy.route.hints import Address
 
 BACKLOG = 1024
-# So many from each of the kernel's queues wait here, as far as there is room, and others there.
-_MAX_ARRIVALS = 2_048
+# So many wait here at most, half of them from one of the kernel's queues, and others there; but a few of each always.
+_MAX_ARRIVALS = 4_096
+_FEW = 4
 # A turn's share of time at most, where one was not enough.
 _MOST_S = 4 * SHARE_S
 _REST_S = 0.1
-# Of its share of the descriptors a direction may have this part beside it for those whose turn comes in a moment: else
-# they would wait in the kernel's queue, and the order there is that of arrival.
-_SPARE_PART = 16
+# As many as this part of a direction's share of the descriptors, which those who wait have beside it.
+_PART = 1 / 8
 # After there were no descriptors, nobody is accepted for so long before the one before him is served.
 _SCARCE_S = 1.0
 # It is said again only where there was enough for so long.
@@ -96,8 +95,6 @@ class Acceptor:
         self.is_short = False
         # Whether the next turn serves what this one has left.
         self.is_due = False
-        if room is not None:
-            room.join(self)
 
     def listen(self, host: str, port: int, reuse_port: bool = False) -> Address:
         """Listen on an IP address as well; OSError where that fails. Returns the address in use."""
@@ -141,9 +138,9 @@ class Acceptor:
         if not self.until_s:
             self.until_s = monotonic() + self.share_s
             self.loop.call_soon(self._end_turn)
-        while self.came_by[listening] < _MAX_ARRIVALS and self._accept_one(listening):
+        while self._has_place(listening) and self._accept_one(listening):
             now = monotonic()
-            if self.arrivals and self._is_scarce(now):
+            if self.arrivals and now < self.scarce_until_s:
                 # Who was accepted needs a second descriptor, for his endpoint: he gets it before there is another.
                 self._serve_next()
             if now >= self.until_s:
@@ -158,12 +155,10 @@ class Acceptor:
         self.share_s = min(2 * self.share_s, _MOST_S) if self.is_short else SHARE_S
         self.is_short = False
 
-    def _is_scarce(self, now: float) -> bool:
-        return now < self.scarce_until_s or (self._count_surplus() > 0 and not (self.room and self.room.has_space()))
-
-    def _count_surplus(self) -> int:
-        """How many wait beyond those who may for a moment, whatever room there is."""
-        return max(0, self.waiting - (_MAX_ARRIVALS if self.room is None else self.room.max_descriptors // _SPARE_PART))
+    def _has_place(self, listening: socket.socket) -> bool:
+        most = _MAX_ARRIVALS if self.room is None else min(_MAX_ARRIVALS, int(self.room.max_descriptors * _PART))
+        came_by = self.came_by[listening]
+        return came_by < _FEW or (came_by < most // 2 and self.waiting < most)
 
     def _serve(self) -> None:
         self.is_due = False
@@ -240,26 +235,6 @@ class Acceptor:
             self.loop.remove_reader(sock.fileno())
             sock.close()
         self.sockets.clear()
-
-    # ---- as a kind of clients (`room`, `relief`)
-
-    def count(self) -> int:
-        return self._count_surplus()
-
-    def count_descriptors(self) -> int:
-        """With those that they may need for an endpoint in a moment."""
-        return 2 * self._count_surplus()
-
-    def find_idle(self) -> Iterator[Idle | None]:
-        """They are newcomers."""
-        return iter(())
-
-    def find_held(self) -> Iterator[tuple[int, Any]]:
-        """Nothing has been read of them."""
-        return iter(())
-
-    def end_held(self, one: Any, tally: Tally) -> None:
-        """None of them holds anything."""
 
 
 def find_source(host: str) -> str:

@@ -11,7 +11,10 @@ cpdef flush(list flushes)
 cdef class ReadBuffer:
     cdef public bytearray data
     cdef public object ends, rests, view
+    cdef public long long chunks, most
 
+    cpdef took(self, long long chunks)
+    cpdef _end_turn(self)
     cpdef make_room(self, Py_ssize_t size)
 
 cdef class Adapter:

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 from proxy.codec.connection import Connection
+from proxy.codec.constants import TURN
 from proxy.codec.errors import Http1Spoken
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.log import log_bug
@@ -30,6 +31,9 @@ _FAIR_BYTES = 32 * 1024
 PARTIAL_S = 10.0
 # How long we wait after our last byte for the peer's end, so that its unread bytes do not turn ours into a reset.
 _LINGER_S = 1.0
+# In one turn of the loop so many chunks are read of all connections of HTTP/1, and then so many of each.
+_CHUNKS = 2 * TURN
+_FEW = 64
 # One that takes nothing for so long of what it is still owed will not take it any more.
 _SHUT_S = 300.0
 
@@ -40,12 +44,26 @@ class ReadBuffer:
     What may wait: `ends` of clients, of whom thousands may end at once, and `rests` of those who send so much to read.
     """
 
-    __slots__ = ("data", "ends", "rests", "view")
+    __slots__ = ("chunks", "data", "ends", "most", "rests", "view")
 
     def __init__(self) -> None:
         self.data = bytearray(READ_BUFFER_BYTES)
         self.view = memoryview(self.data)
         self.ends, self.rests = Turns(), Turns()
+        # How many were read in this turn, and how many may be of the next connection.
+        self.chunks = 0
+        self.most = TURN
+
+    def took(self, chunks: int) -> None:
+        if not self.chunks:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self.chunks += chunks
+        if self.chunks >= _CHUNKS:
+            self.most = _FEW
+
+    def _end_turn(self) -> None:
+        self.chunks = 0
+        self.most = TURN
 
     def make_room(self, size: int) -> None:
         """Be large enough for a read behind so many bytes: a head of HTTP/1 that the settings allow may be larger."""

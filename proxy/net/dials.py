@@ -14,10 +14,13 @@ from typing import Any, Generic, Protocol, TypeVar
 
 # So many dials may be answered at the same time.
 MAX_DIALS = 64
-# An endpoint that has not answered for so long is slow, or not there. Of these there are so many, and so many of one.
+# An endpoint that has not answered for so long is slow, or not there. Of these there are so many; and of one so many,
+# or this part of the places that are left, so that hundreds of such endpoints leave some to others (dynamic thresholds,
+# Choudhury and Hahne, 1998).
 SLOW_S = 0.02
 MAX_SLOW = 960
 MAX_SLOW_OF_ONE = 64
+_PART = 1 / 8
 
 
 class Wanted(Hashable, Protocol):
@@ -59,7 +62,8 @@ class Dials(Generic[T]):
             self.dropped(link)
 
     def _wait(self, link: T, count: int) -> None:
-        waiting = self.held if self.under_way.get(link, 0) >= MAX_SLOW_OF_ONE else self.queue
+        most = max(1, min(MAX_SLOW_OF_ONE, int((MAX_SLOW - len(self.tasks)) * _PART)))
+        waiting = self.held if self.under_way.get(link, 0) >= most else self.queue
         waiting[link] = waiting.get(link, 0) + count
 
     def _go_on(self) -> None:
@@ -107,7 +111,7 @@ class Dials(Generic[T]):
         else:
             del self.under_way[link]
         if link in self.held:
-            self.queue[link] = self.held.pop(link)
+            self.queue[link] = self.queue.get(link, 0) + self.held.pop(link)
         self._go_on()
 
     def close(self) -> None:

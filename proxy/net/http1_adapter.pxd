@@ -8,6 +8,8 @@ from proxy.net.adapter cimport ReadBuffer
 @cython.locals(batch=list, conn=Http1Connection, adapter=Http1Adapter)
 cpdef flush_http1(list flushes)
 
+cdef int _HEAD_COST
+
 cdef class Http1Adapter:
     cdef public Http1Connection conn
     cdef public ReadBuffer buffer
@@ -15,15 +17,15 @@ cdef class Http1Adapter:
     cdef public object ended, transport
     cdef public double opened_s
     cdef public bytes tail
-    cdef public bint finished, read_paused, shutting
+    cdef public bint finished, read_paused, reads_little, shutting
 
     @cython.locals(size=Py_ssize_t)
     cpdef get_buffer(self, Py_ssize_t sizehint)
     @cython.locals(conn=Http1Connection)
     cpdef buffer_updated(self, Py_ssize_t nbytes)
-    @cython.locals(data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
+    @cython.locals(conn=Http1Connection, data=bytearray, end=Py_ssize_t, taken=Py_ssize_t)
     cdef _feed(self, Py_ssize_t nbytes)
-    @cython.locals(fd=cython.int, conn=Http1Connection, left=Py_ssize_t, nbytes=Py_ssize_t)
+    @cython.locals(fd=cython.int, conn=Http1Connection, left=Py_ssize_t, nbytes=Py_ssize_t, size=Py_ssize_t)
     cdef _read_rest(self, transport)
     @cython.locals(conn=Http1Connection, data=bytes)
     cpdef settle(self)

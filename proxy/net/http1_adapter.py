@@ -16,8 +16,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from proxy.codec.constants import TURN
 from proxy.codec.h1_client import Http1Client
-from proxy.codec.h1_connection import Http1Connection
+from proxy.codec.h1_connection import HEAD_COST, Http1Connection
 from proxy.metrics.handles import TcpMetrics
 from proxy.net.adapter import READ_BUFFER_BYTES, ReadBuffer, describe, describe_errno, linger
 from proxy.net.log import log_bug
@@ -25,8 +26,11 @@ from proxy.net.log import log_bug
 _HIGH_WATER_BYTES = 64 * 1024
 # Who sends this much at once lets the others have a turn.
 _FAIR_BYTES = 32 * 1024
+# Who has sent more than a turn's work is read in such pieces, so that little waits here.
+_LITTLE_BYTES = 16 * 1024
 # So much is taken of what had come when a connection broke, whether or not the other side reads.
 _REST_BYTES = 256 * 1024
+_HEAD_COST = HEAD_COST
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -59,6 +63,7 @@ class Http1Adapter:
         "finished",
         "opened_s",
         "read_paused",
+        "reads_little",
         "shutting",
         "tail",
         "tcp",
@@ -81,6 +86,8 @@ class Http1Adapter:
         self.transport: Any = None
         self.opened_s = monotonic()
         self.read_paused = False
+        # Its last read was more than a turn's work.
+        self.reads_little = False
         self.finished = False
         self.shutting = False
 
@@ -93,6 +100,10 @@ class Http1Adapter:
 
     def get_buffer(self, sizehint: int) -> memoryview:
         size = len(self.tail)
+        if self.reads_little:
+            self.buffer.make_room(size)
+            self.buffer.data[:size] = self.tail
+            return self.buffer.view[size : size + _LITTLE_BYTES]
         if size == 0:
             return self.buffer.view
         if size > READ_BUFFER_BYTES // 2:
@@ -116,8 +127,13 @@ class Http1Adapter:
         self.tcp.read_bytes += nbytes
         data = self.buffer.data
         end = nbytes + len(self.tail)
-        taken = self.conn.feed(data, 0, end, monotonic())
+        conn = self.conn
+        conn.most = self.buffer.most
+        taken = conn.feed(data, 0, end, monotonic())
         self.tail = bytes(data[taken:end]) if taken < end else b""
+        if conn.turn > _HEAD_COST:
+            self.buffer.took(conn.turn)
+            self.reads_little = conn.resting
 
     def _read_on(self) -> None:
         transport = self.transport
@@ -183,23 +199,26 @@ class Http1Adapter:
         fd = transport.get_extra_info("socket").fileno()
         conn = self.conn
         left = _REST_BYTES
-        nbytes = 0
-        while left > 0 and conn.owner is not None and not conn.closed:
-            if not conn.resting:
-                try:
-                    nbytes = os.readv(fd, [self.get_buffer(-1)])
-                except OSError:
-                    return
-                if nbytes == 0:
-                    conn.peer_ended(monotonic())
-                    return
-                left -= nbytes
-                self._feed(nbytes)
-            else:
-                # There is no other turn.
+        while conn.owner is not None and not conn.closed:
+            size = len(self.tail)
+            if size:
+                # It was the others' turn, or the client did not read: there is no other time.
                 conn.resting = False
                 self.get_buffer(-1)
                 self._feed(0)
+                if len(self.tail) < size:
+                    continue
+            if left <= 0:
+                return
+            try:
+                nbytes = os.readv(fd, [self.get_buffer(-1)])
+            except OSError:
+                return
+            if nbytes == 0:
+                conn.peer_ended(monotonic())
+                return
+            left -= nbytes
+            self._feed(nbytes)
 
     # ---- the connection's side
 
@@ -247,6 +266,7 @@ class Http1Adapter:
         try:
             if self.transport is not None and not conn.closed:
                 conn.resting = False
+                conn.most = TURN
                 conn.touch()
                 flush_http1(conn.flushes)
         except Exception as bug:

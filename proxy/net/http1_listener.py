@@ -183,7 +183,7 @@ class Http1Listener:
             if owner is not None and owner.body is not None:
                 size += owner.body_bytes
             if owner is not None and owner.up is not None and owner.up.io is not None:
-                size += count_unwritten(owner.up.io.transport)
+                size += count_unwritten(owner.up.io.transport) + len(owner.up.io.tail)
             yield size, adapter
 
     def end_held(self, one: Http1Adapter, tally: Tally) -> None:

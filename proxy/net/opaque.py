@@ -167,7 +167,8 @@ class OpaqueRelay:
                 continue
             moved = conn.count_moved()
             since_s = conn.active_s if moved == conn.moved else monotonic()
-            yield Idle(moved > 0 or conn.has_spoken, since_s, partial(conn.abort, ""))
+            # Who has ended without a word was of no use.
+            yield Idle(conn.has_spoken or conn.count_bytes() > 0, since_s, partial(conn.abort, ""))
 
     def find_held(self) -> Iterator[tuple[int, Flow]]:
         for flow in list(self.shop.waiting):

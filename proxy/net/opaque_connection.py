@@ -221,12 +221,15 @@ class OpaqueConnection:
         if ask_kernel(sock.fileno()).is_closed:
             self.broken(sock, read_fault(sock))
 
-    def count_moved(self) -> int:
-        """Bytes that have passed so far, both ways, and ends."""
+    def count_bytes(self) -> int:
+        """Those that have passed so far, both ways."""
         outward, inward = self.outward, self.inward
-        if outward is None or inward is None:
-            return 0
-        return outward.total + inward.total + outward.ended + inward.ended
+        return 0 if outward is None or inward is None else outward.total + inward.total
+
+    def count_moved(self) -> int:
+        """The same, and ends."""
+        outward, inward = self.outward, self.inward
+        return self.count_bytes() + (outward is not None and outward.ended) + (inward is not None and inward.ended)
 
     def has_moved(self, now: float) -> bool:
         """Whether anything has passed since the last look."""

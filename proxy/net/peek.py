@@ -211,8 +211,7 @@ class Detector:
         self.is_behind = False
         while (found := self._find_due(now)) is not None:
             self._expire(*found)
-            # Each is dialled for now, which those who are connected would wait behind.
-            if monotonic() >= until_s or self.loop.is_behind():
+            if monotonic() >= until_s:
                 self.is_behind = True
                 self.aio.call_soon(self._expire_due, now)
                 return

@@ -14,7 +14,6 @@ cdef class Poller:
     cpdef double _serve(self, dict fetched, double now) except? -1.0
     @cython.locals(found=tuple)
     cpdef Py_ssize_t _call(self, dict callbacks, object fd) except? -1
-    cpdef bint is_behind(self) except -1
     cpdef remove_reader(self, object fd)
     cpdef remove_writer(self, object fd)
     cpdef int _list_events(self, object fd) except? -1

@@ -39,30 +39,17 @@ _ENDS = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0) | _RDHUP
 
 
 class Watcher(Protocol):
-    """What an event loop offers as well, but for the last."""
+    """What an event loop offers as well."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
     def remove_reader(self, fd: int) -> object: ...
     def add_writer(self, fd: int, callback: Callable[..., object], *args: Any) -> object: ...
     def remove_writer(self, fd: int) -> object: ...
-    def is_behind(self) -> bool:
-        """Whether it has more to call than it can in a turn: who makes work that may wait, waits."""
-        ...
-
-
-class LoopWatcher:
-    """The event loop itself, where there is no epoll (macOS)."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.add_reader, self.remove_reader = loop.add_reader, loop.remove_reader
-        self.add_writer, self.remove_writer = loop.add_writer, loop.remove_writer
-
-    def is_behind(self) -> bool:
-        return False
 
 
 def make_watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
-    return Poller(loop) if hasattr(select, "epoll") else LoopWatcher(loop)
+    """A poller, or the loop itself where there is no epoll (macOS)."""
+    return Poller(loop) if hasattr(select, "epoll") else loop
 
 
 class Poller:
@@ -117,9 +104,6 @@ class Poller:
     def remove_writer(self, fd: int) -> None:
         if self._writers.pop(fd, None) is not None:
             self._shrink(fd, _READS if fd in self._readers else 0)
-
-    def is_behind(self) -> bool:
-        return len(self._moved) >= _BATCH
 
     def close(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())

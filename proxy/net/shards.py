@@ -32,7 +32,8 @@ _CODE = {
 def listen_in_shards(first: socket.socket, make: Callable[[], socket.socket], backlog: int) -> list[socket.socket]:
     """Listen on `first`, which is bound, and on others like it, which `make` makes; all of them, in the end one alone.
 
-    OSError as of listen(2). Nobody else gets in: only who is bound already lets others share the port.
+    OSError as of listen(2). A port that is in use stays an error: only who is bound already lets others share it, and
+    the kernel takes of them those of the same user alone.
     """
     if _IS_LINUX:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

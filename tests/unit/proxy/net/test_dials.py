@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -41,6 +41,12 @@ class Dialled:
             self.dials.begin(link)
 
 
+async def until(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not check():  # noqa: ASYNC110 - a timer begins dials
+            await asyncio.sleep(SLOW_S)
+
+
 @pytest.fixture
 async def dialled() -> AsyncIterator[Dialled]:
     made = Dialled()
@@ -67,6 +73,22 @@ async def test_an_endpoint_that_does_not_answer_holds_up_nobody_else(dialled: Di
     assert not dialled.dials.tasks
 
 
+async def test_a_hundred_endpoints_that_do_not_answer_hold_up_nobody_else(dialled: Dialled) -> None:
+    dead = [Link() for _ in range(100)]
+    for link in dead:
+        dialled.begin(link, MAX_SLOW_OF_ONE)
+    await until(lambda: not dialled.dials.queue)
+    well = [Link(is_quick=True) for _ in range(5)]
+    for link in well:
+        dialled.begin(link, 10)
+    await until(lambda: [dialled.begun[link] for link in well] == [10] * 5)
+    assert len(dialled.dials.tasks) < MAX_DIALS + MAX_SLOW
+    for link in dead:
+        link.answers.set()
+    await until(lambda: not dialled.dials.tasks)
+    assert [dialled.begun[link] for link in dead] == [MAX_SLOW_OF_ONE] * 100
+
+
 async def test_those_that_answer_get_all_their_dials_a_few_at_a_time(dialled: Dialled) -> None:
     links = [Link(is_quick=True) for _ in range(5)]
     for link in links:
@@ -80,9 +102,7 @@ async def test_where_thousands_do_not_answer_one_after_the_other_is_begun(dialle
     links = [Link() for _ in range(2_000)]
     for link in links:
         dialled.begin(link, 1)
-    async with asyncio.timeout(20):
-        while len(dialled.begun) < MAX_DIALS + MAX_SLOW:  # noqa: ASYNC110 - a timer begins them
-            await asyncio.sleep(SLOW_S)
+    await until(lambda: len(dialled.begun) == MAX_DIALS + MAX_SLOW)
     await asyncio.sleep(3 * SLOW_S)
     assert list(dialled.begun) == links[: MAX_DIALS + MAX_SLOW]
     links[0].answers.set()

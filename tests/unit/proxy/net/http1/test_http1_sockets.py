@@ -486,6 +486,37 @@ async def test_small_chunks_of_who_resets_the_connection_then(sidecar: Sidecar) 
     assert await read_body(reader) == b"0123456789" * 10_000
 
 
+async def test_small_chunks_that_wait_for_their_reader_as_the_connection_is_reset(sidecar: Sidecar) -> None:
+    """What has come is passed on to its end, whether it was to wait for others, or for its reader."""
+    goes = asyncio.Event()
+
+    async def answer_early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        body = b"%x\r\n" % 100_000 + bytes(100_000) + b"\r\n" + CHUNKS * 10_000 + LAST
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        await writer.drain()
+        await goes.wait()
+        writer.close()
+
+    await sidecar.start(answer_early)
+    reader, writer = await sidecar.connect()
+    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    (client,) = sidecar.listener.adapters
+    for sock, option in (
+        (client.transport.get_extra_info("socket"), socket.SO_SNDBUF),
+        (writer.get_extra_info("socket"), socket.SO_RCVBUF),
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, option, 4_096)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + bytes(20_000))
+    await until(lambda: any(adapter.tail and adapter.conn.paused for adapter in sidecar.pool.adapters))
+    goes.set()
+    await until(lambda: writer.write(bytes(1_000)) or not sidecar.pool.adapters)  # type: ignore[func-returns-value]
+    reader._transport.resume_reading()  # type: ignore[attr-defined]
+    await reader.readuntil(b"\r\n\r\n")
+    assert await read_body(reader) == bytes(100_000) + b"0123456789" * 10_000
+
+
 @pytest.mark.parametrize("is_reset", [False, True])
 async def test_who_goes_while_others_have_their_turn(sidecar: Sidecar, is_reset: bool) -> None:
     await sidecar.start(say_nothing)
