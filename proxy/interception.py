@@ -297,7 +297,7 @@ class Interception:
     async def tick(self, now: float) -> None:
         """To be called every tenth of a second or so."""
         self.detector.sweep(now)
-        self.opaque.tick(now)
+        await self.opaque.tick(now)
 
     async def sweep(self, now: float) -> None:
         """Every second or so: end raw connections that nobody uses, and forget such destinations."""

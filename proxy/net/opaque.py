@@ -32,8 +32,6 @@ from proxy.route.hints import Hints
 # Long: pools of database connections rest for hours, and a dead peer is found by keepalive long before.
 IDLE_TIMEOUT_S = 86_400.0
 # How often idle connections are looked for, and how exact the timeout is, as a part of it.
-# A tick looks at no more than so many that are being connected.
-_TICKED = 512
 _IDLE_PART = 1 / 16
 
 
@@ -73,8 +71,6 @@ class OpaqueRelay:
         self.opening: set[OpaqueConnection] = set()
         self.patience: Patience[Flow] = Patience(user_timeout_s)
         self.next_look_s = 0.0
-        # Those of `opening` that the next ticks look at.
-        self.round: list[OpaqueConnection] = []
 
     def begin(
         self,
@@ -113,14 +109,11 @@ class OpaqueRelay:
 
     # ---- from time to time
 
-    def tick(self, now: float) -> None:
-        """To be called every tenth of a second or so: who is being connected, so many at a time."""
-        if not self.round:
-            self.round = list(self.opening)
-        for conn in self.round[:_TICKED]:
+    async def tick(self, now: float) -> None:
+        """To be called every tenth of a second or so: who is being connected."""
+        async for conn in in_turns([conn for conn in self.opening if conn.is_due(now)]):
             if conn in self.opening:
                 self._tend(conn, partial(conn.tick, now))
-        del self.round[:_TICKED]
 
     async def sweep(self, now: float) -> None:
         """Every second or so: end those whose peer is gone, and those that nobody uses."""
@@ -185,7 +178,7 @@ class OpaqueRelay:
         deadline_s = monotonic() + timeout_s
         while self.connections and monotonic() < deadline_s:
             await asyncio.sleep(0.05)
-            self.tick(monotonic())
+            await self.tick(monotonic())
             await self.sweep(monotonic())
         has_ended = not self.connections
         self.close()

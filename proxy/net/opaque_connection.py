@@ -205,6 +205,11 @@ class OpaqueConnection:
 
     # ---- from time to time
 
+    def is_due(self, now: float) -> bool:
+        """Whether a tick would do anything."""
+        dialling = self.dialling
+        return now >= self.deadline_s if dialling is None else dialling.sock is None or now >= dialling.deadline_s
+
     def tick(self, now: float) -> None:
         """Called often while it is not settled who is spoken to, or what."""
         if self.dialling is not None:

@@ -108,7 +108,7 @@ class Sidecar:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
             self.detector.sweep(now)
-            self.relay.tick(now)
+            await self.relay.tick(now)
             await self.relay.sweep(now)
 
     async def stop(self, drain_timeout_s: float = 0.0) -> bool:
