@@ -22,7 +22,7 @@ from proxy.codec.limits import Limits
 from proxy.http1 import Http1
 from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.handles import TcpMetrics
-from proxy.net.accept import Acceptor
+from proxy.net.accept import LOOPBACK, Acceptor
 from proxy.net.adapter import ReadBuffer
 from proxy.net.kernel import is_local
 from proxy.net.listener import Listener
@@ -51,7 +51,6 @@ _LOOK_AGAIN_S = 1.0
 # What has been accepted when the end comes has so long to say its first word.
 _SETTLE_S = 1.5
 _DRAIN_TICK_S = 0.02
-_LOOPBACK = ("127.0.0.1", "::1")
 
 
 class Scope:
@@ -138,7 +137,7 @@ class Interception:
         Inbound, all that is led here was going to this pod. Outbound, `caller` is an address of this pod.
         """
         host, port = address
-        return port in self.own_ports and (self.direction == "inbound" or host in (*_LOOPBACK, caller))
+        return port in self.own_ports and (self.direction == "inbound" or host in (*LOOPBACK, caller))
 
     def _has_way(self, original: Address, sock: socket.socket) -> bool:
         """Whether it can be led on. Inbound, a neighbour could route others' packets to this pod, to go in its name."""

@@ -5,7 +5,7 @@ IPv6 sister). Who connects to us without being redirected has none: its destinat
 
 The kernel's queues know one order, that of arrival, so they are emptied fast. Whose turn it is then goes by where they
 come from, and among those from one address by where they want to go: a flood makes only those wait who come from there
-and want the same (fair queueing, RFC 970). Where room or descriptors are short, the order is that of arrival. A flood
+and want the same (fair queueing, RFC 970). Where there were no descriptors, the order is that of arrival. A flood
 that is faster than they are emptied fills one of several queues (`net/shards`).
 
 Invariant: running out of file descriptors neither ends the listener nor makes it spin: it rests, and the clients wait
@@ -47,7 +47,7 @@ _QUIET_S = 60.0
 # After the listener is told to close it goes on for so long: what is in its backlog is accepted, not reset.
 _BACKLOG_S = 0.1
 # Who calls there is this pod, in one queue.
-_LOOPBACK = "127.0.0.1", "::1"
+LOOPBACK = "127.0.0.1", "::1"
 # Not in the `socket` module. Both are options of their protocol's level (linux/netfilter_ipv4.h, _ipv6/ip6_tables.h).
 _ORIGINAL_DST = 80
 _SOCKADDR_IN = struct.Struct("!2xH4s8x")
@@ -103,7 +103,7 @@ class Acceptor:
             if reuse_port:
                 first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             first.bind((host, port))
-            if reuse_port or host in _LOOPBACK:
+            if reuse_port or host in LOOPBACK:
                 first.listen(BACKLOG)
                 made = [first]
             else:

@@ -87,10 +87,6 @@ class Room:
             descriptors += kind.count_descriptors()
         return max(connections - self.max_connections, descriptors - self.max_descriptors)
 
-    def has_space(self) -> bool:
-        """Whether there is room for one more as it is."""
-        return self._count_excess() < 0
-
     def admit(self) -> bool:
         """Whether there is room for one more; made, where it can be."""
         excess = self._count_excess()
@@ -109,7 +105,7 @@ class Room:
 
     async def relieve(self) -> None:
         """End those for whom too much waits; to be called every second or so."""
-        if self.has_space():
+        if self._count_excess() < 0:
             self.walk = iter(())  # it holds some that are gone
         await relieve(self.kinds, self.tally, self.max_held_bytes)
 
