@@ -24,7 +24,7 @@ FORCE:
 install: $(STAMPS)/$(MODE)  ## make .venv with the `mesh` command in it
 
 $(STAMPS)/deps: requirements/dev.txt scripts/python.sh
-	@python=$$(sh scripts/python.sh) && echo "installing with $$($$python --version) into .venv (about a minute, once)" && $$python -m venv .venv
+	@python=$$(sh scripts/python.sh) && echo "installing with $$($$python --version) into .venv (about a minute, once)" && $$python -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@mkdir -p $(STAMPS) && touch $@
 

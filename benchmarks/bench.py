@@ -151,7 +151,7 @@ class Bench:
             for shape in wrk.SHAPES:
                 for headers in self.plan.headers:
                     say(f"  {shape} {headers}")
-                    for name, scene in scenes.items():
+                    for name, scene in wrk.WINDOWS * list(scenes.items()):
                         with self._blaming(name):
                             ports = scene.entry[0], scene.backend_ports
                             window = shape, headers, self.plan.duration_s, self.cores.load

@@ -3,7 +3,6 @@ cimport cython
 # Fields hold bytes only, so no cycle can go through them: the garbage collector need not see them.
 @cython.final
 @cython.no_gc
-@cython.freelist(64)
 cdef class FieldName:
     cdef public bytes text, literal, never
     cdef public int kind
@@ -12,7 +11,6 @@ cdef class FieldName:
 
 @cython.final
 @cython.no_gc
-@cython.freelist(256)
 cdef class Field:
     cdef public FieldName label
     cdef public bytes name, value, encoded

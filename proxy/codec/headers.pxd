@@ -12,7 +12,6 @@ cdef bytes _SCHEME_CHARACTERS
 cdef Py_ssize_t BULKY_BYTES
 
 @cython.final
-@cython.freelist(64)
 cdef class HeaderBlock:
     cdef public list fields
     cdef public bytes encoded, method, scheme, authority, path, content_type

@@ -19,7 +19,7 @@ cdef class Http1Adapter:
     cdef public bytes tail
     cdef public bint finished, read_paused, reads_little, shutting
 
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(end=Py_ssize_t, size=Py_ssize_t)
     cpdef get_buffer(self, Py_ssize_t sizehint)
     @cython.locals(conn=Http1Connection)
     cpdef buffer_updated(self, Py_ssize_t nbytes)

@@ -100,16 +100,13 @@ class Http1Adapter:
 
     def get_buffer(self, sizehint: int) -> memoryview:
         size = len(self.tail)
-        if self.reads_little:
-            self.buffer.make_room(size)
-            self.buffer.data[:size] = self.tail
-            return self.buffer.view[size : size + _LITTLE_BYTES]
-        if size == 0:
+        if size == 0 and not self.reads_little:
             return self.buffer.view
         if size > READ_BUFFER_BYTES // 2:
             self.buffer.make_room(size)
         self.buffer.data[:size] = self.tail
-        return self.buffer.view[size:]
+        end = size + _LITTLE_BYTES if self.reads_little else len(self.buffer.data)
+        return self.buffer.view[size:end]
 
     def buffer_updated(self, nbytes: int) -> None:
         conn = self.conn

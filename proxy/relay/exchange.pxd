@@ -24,7 +24,6 @@ cpdef bint is_http_fault(HeaderBlock block) except -1
 cpdef long count_streams(Connection client, Link link, double now) except -1
 
 @cython.final
-@cython.freelist(256)
 cdef class Exchange:
     cdef public Relay relay
     cdef public Stream down, up

@@ -19,7 +19,6 @@ cdef int HTTP_TOO_MANY_REQUESTS
 cdef long long MAX_REPLAY_BYTES
 
 @cython.final
-@cython.freelist(64)
 cdef class Exchange:
     cdef public Relay relay
     cdef public Http1Server down
