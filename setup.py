@@ -20,6 +20,7 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "annotation_typing": False,
+    "binding": False,  # methods without a Python object around each: smaller, and the loop calls them for every read
 }
 # -O2: a request runs through two dozen modules, and what -O3 makes faster it makes too large for the caches.
 COMPILE_ARGS = ["-O2", "-fno-plt", "-fno-semantic-interposition", "-g0", "-w"]

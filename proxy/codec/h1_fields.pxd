@@ -4,8 +4,8 @@ from proxy.codec.values cimport read_delay, read_number
 
 cdef bytes _LEGAL, _BLANKS, _IN_NAME, _IN_VALUE, _LIKE_KNOWN
 cdef Py_ssize_t _MAX_KNOWN
-cdef int _SIZE_BITS
-cdef dict _KIND_BY_NAME
+cdef int _LOWER, _SIZE_BITS
+cdef tuple _NAMES
 cdef int HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE, TE, EXPECT, KEEP_ALIVE, RETRY_AFTER
 
 @cython.final
@@ -18,12 +18,8 @@ cdef class Fields:
     cdef public double keep_alive_s, retry_after_s
 
     @cython.locals(p=cython.p_uchar, in_name=cython.p_uchar, in_value=cython.p_uchar, count=Py_ssize_t, start=Py_ssize_t,
-                   colon=Py_ssize_t, kept_from=Py_ssize_t)
+                   colon=Py_ssize_t, kept_from=Py_ssize_t, kind=cython.int)
     cpdef read(self, bytes raw, Py_ssize_t pos, Py_ssize_t end, Py_ssize_t max_fields)
-    @cython.locals(p=cython.p_uchar, like_known=cython.p_uchar, size=Py_ssize_t)
-    cdef bint _is_special(self, bytes raw, Py_ssize_t start, Py_ssize_t colon) except -1
-    @cython.locals(p=cython.p_uchar, name=bytes, kind=cython.int, begin=Py_ssize_t)
-    cdef bint _read_field(self, bytes raw, Py_ssize_t start, Py_ssize_t colon, Py_ssize_t after) except -1
     cpdef bytes kept(self)
     cdef bint _read_special(self, int kind, bytes value) except -1
     cdef bint _read_length(self, long long length) except -1
@@ -33,6 +29,11 @@ cdef class Fields:
     cdef _remove_named(self, list tokens)
     cpdef bint wants_upgrade(self) except -1
 
+@cython.locals(p=cython.p_uchar, like_known=cython.p_uchar, known=cython.p_uchar, name=bytes, size=Py_ssize_t,
+               at=Py_ssize_t, kind=cython.int)
+cdef int find_kind(bytes raw, Py_ssize_t start, Py_ssize_t colon) except -1
+@cython.locals(p=cython.p_uchar)
+cdef bytes strip(bytes raw, Py_ssize_t begin, Py_ssize_t end)
 cpdef bytes without(bytes lines, frozenset names)
 cpdef bint is_legal(bytes text) except -1
 cpdef bytes read_trailers(bytes text, Py_ssize_t max_fields)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from proxy.codec.h1_fault import BAD_REQUEST, FIELDS_TOO_LARGE, NOT_IMPLEMENTED, MessageFault
 from proxy.codec.values import read_delay, read_number
 
-# Kinds of names. 0 is every name that the data path has no interest in.
+# Names of interest. 0 is every other one.
 HOST = 1
 CONTENT_LENGTH = 2
 TRANSFER_ENCODING = 3
@@ -21,21 +21,24 @@ TE = 6
 EXPECT = 7
 KEEP_ALIVE = 8
 RETRY_AFTER = 9
-HOP_BY_HOP = 10
+PROXY_CONNECTION = 10
+HTTP2_SETTINGS = 11
 
-_KINDS = {
-    b"host": HOST,
-    b"content-length": CONTENT_LENGTH,
-    b"transfer-encoding": TRANSFER_ENCODING,
-    b"connection": CONNECTION,
-    b"upgrade": UPGRADE,
-    b"te": TE,
-    b"expect": EXPECT,
-    b"keep-alive": KEEP_ALIVE,
-    b"retry-after": RETRY_AFTER,
-    b"proxy-connection": HOP_BY_HOP,
-    b"http2-settings": HOP_BY_HOP,
-}
+# By those numbers. No two have the same first byte and size.
+_NAMES = (
+    b"",
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"connection",
+    b"upgrade",
+    b"te",
+    b"expect",
+    b"keep-alive",
+    b"retry-after",
+    b"proxy-connection",
+    b"http2-settings",
+)
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # All of a head but the ends of its lines.
 _LEGAL = bytes(byte for byte in range(256) if byte == 0x09 or (byte >= 0x20 and byte != 0x7F))
@@ -46,15 +49,13 @@ IN_NAME = bytes(byte in TOKEN for byte in range(256))
 _IN_NAME = IN_NAME
 IN_VALUE = bytes(byte in _LEGAL for byte in range(256))
 _IN_VALUE = IN_VALUE
-# The usual spellings, too: making a name lower costs as much as looking it up.
-_KIND_BY_NAME = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
-# By first byte and size: whether a name of interest is like that. Nearly no other name is.
+# By first byte and size: the one name of interest that is like that. Nearly no other name is.
 _SIZE_BITS = 5
-_LIKE_KNOWN = bytes(
-    any(at >> _SIZE_BITS == name[0] and at & (1 << _SIZE_BITS) - 1 == len(name) for name in _KIND_BY_NAME)
-    for at in range(256 << _SIZE_BITS)
-)
-_MAX_KNOWN = max(map(len, _KIND_BY_NAME))
+_BY_SHAPE = {name[0] << _SIZE_BITS | len(name): kind for kind, name in enumerate(_NAMES) if name}
+_LIKE_KNOWN = bytes(_BY_SHAPE.get(shape, 0) for shape in range(256 << _SIZE_BITS))
+_MAX_KNOWN = max(map(len, _NAMES))
+# Of a letter's bits, the one that says lower case. No other byte of a token becomes one of those names' by it.
+_LOWER = 0x20
 _BLANKS = b" \t"
 # An option of Connection by which a sidecar tells the next one that no application has seen the request: it may be sent
 # elsewhere, as after HTTP/2's REFUSED_STREAM. Options are for one hop, so no application can pass another's on.
@@ -139,7 +140,8 @@ class Fields:
             if p[pos] != 0x0D or p[pos + 1] != 0x0A:
                 raise MessageFault(BAD_REQUEST, CONTROL_CHARACTER)
             pos += 2
-            if self._is_special(raw, start, colon) and not self._read_field(raw, start, colon, pos):
+            kind = find_kind(raw, start, colon)
+            if kind and not self._read_special(kind, strip(raw, colon + 1, pos - 2)):
                 self.altered = True
                 if start > kept_from:
                     self.parts.append(p[kept_from:start])
@@ -150,30 +152,6 @@ class Fields:
             self._remove_named(self.tokens)
         if self.chunked and self.content_length >= 0:
             raise MessageFault(BAD_REQUEST, "both transfer-encoding and content-length")
-
-    def _is_special(self, raw: bytes, start: int, colon: int) -> bool:
-        """Whether the name can be one of interest: most are not, and need not be looked up."""
-        p = raw
-        like_known = _LIKE_KNOWN
-        size = colon - start
-        return size <= _MAX_KNOWN and like_known[p[start] << _SIZE_BITS | size] != 0
-
-    def _read_field(self, raw: bytes, start: int, colon: int, after: int) -> bool:
-        """Whether the field goes on as it is."""
-        p = raw
-        name = p[start:colon]
-        kind = _KIND_BY_NAME.get(name, 0)
-        if kind == 0:
-            kind = _KIND_BY_NAME.get(name.lower(), 0)
-            if kind == 0:
-                return True
-        begin = colon + 1
-        after -= 2
-        while begin < after and (p[begin] == 0x20 or p[begin] == 0x09):
-            begin += 1
-        while begin < after and (p[after - 1] == 0x20 or p[after - 1] == 0x09):
-            after -= 1
-        return self._read_special(kind, p[begin:after])
 
     def kept(self) -> bytes:
         """The lines that go on, each with its end."""
@@ -259,6 +237,33 @@ class Fields:
     def wants_upgrade(self) -> bool:
         """Whether this hop is to become a WebSocket (RFC 6455, section 4)."""
         return self.upgrade == b"websocket" and self.tokens is not None and b"upgrade" in self.tokens
+
+
+def find_kind(raw: bytes, start: int, colon: int) -> int:
+    """Which name of interest, in whatever case, the token `raw[start:colon]` is."""
+    p = raw
+    like_known = _LIKE_KNOWN
+    size = colon - start
+    if size > _MAX_KNOWN:
+        return 0
+    kind = like_known[(p[start] | _LOWER) << _SIZE_BITS | size]
+    if kind:
+        name: bytes = _NAMES[kind]
+        known = name
+        for at in range(size):
+            if p[start + at] | _LOWER != known[at]:
+                return 0
+    return kind
+
+
+def strip(raw: bytes, begin: int, end: int) -> bytes:
+    """`raw[begin:end]` without the blanks around it."""
+    p = raw
+    while begin < end and (p[begin] == 0x20 or p[begin] == 0x09):
+        begin += 1
+    while begin < end and (p[end - 1] == 0x20 or p[end - 1] == 0x09):
+        end -= 1
+    return p[begin:end]
 
 
 def describe_bad_name(line: bytes) -> str:

@@ -8,6 +8,8 @@ What comes for the first time leaves a mark only: most heads that are new, with 
 
 from __future__ import annotations
 
+from typing import Any
+
 from proxy.codec.h1_request import RequestHead, read_request
 from proxy.codec.h1_response import ResponseHead, read_response
 from proxy.codec.limits import DEFAULT_LIMITS, Limits
@@ -22,6 +24,52 @@ _MARKS_MASK = 4_095
 _MARK_SHIFT = 12
 
 
+class Generations:
+    """Heads of one kind by their bytes. The one that was found last is compared first: hashing a head costs more."""
+
+    __slots__ = ("generation_bytes", "last", "last_raw", "old", "used_bytes", "young")
+
+    def __init__(self, generation_bytes: int) -> None:
+        self.generation_bytes = generation_bytes
+        self.young: dict[bytes, Any] = {}
+        self.old: dict[bytes, Any] = {}
+        self.used_bytes = 0
+        self.last_raw = b""
+        self.last: Any = None
+
+    def find(self, raw: bytes) -> Any:
+        """None for what is not remembered."""
+        if raw == self.last_raw:
+            return self.last
+        head = self.young.get(raw)
+        if head is None:
+            head = self.old.get(raw)
+            if head is None:
+                return None
+            self.keep(raw, head)
+        self.last_raw = raw
+        self.last = head
+        return head
+
+    def keep(self, raw: bytes, head: Any) -> None:
+        cost_bytes = 2 * len(raw) + ENTRY_BYTES
+        if cost_bytes > self.generation_bytes >> 3:
+            return
+        self.used_bytes += cost_bytes
+        if self.used_bytes > self.generation_bytes:
+            self.old = self.young
+            self.young = {}
+            self.used_bytes = cost_bytes
+            if self.last_raw:  # It may be in use all the time, without being looked up.
+                self.young[self.last_raw] = self.last
+                self.used_bytes += 2 * len(self.last_raw) + ENTRY_BYTES
+        self.young[raw] = head
+
+    def count_bytes(self) -> int:
+        """What it holds, but of the old generation as much as it may hold."""
+        return self.used_bytes + (self.generation_bytes if self.old else 0)
+
+
 class HeadMemo:
     """One per direction and worker. `generation_bytes` bounds a generation of each kind, 0 turns the memo off."""
 
@@ -31,11 +79,7 @@ class HeadMemo:
         "max_bytes",
         "max_fields",
         "max_response_fields",
-        "old_requests",
-        "old_responses",
-        "request_bytes",
         "requests",
-        "response_bytes",
         "responses",
     )
 
@@ -52,56 +96,28 @@ class HeadMemo:
 
     def forget(self) -> None:
         self.marks = bytearray(_MARKS_MASK + 1)
-        self.requests: dict[bytes, RequestHead] = {}
-        self.old_requests: dict[bytes, RequestHead] = {}
-        self.request_bytes = 0
-        self.responses: dict[bytes, ResponseHead] = {}
-        self.old_responses: dict[bytes, ResponseHead] = {}
-        self.response_bytes = 0
+        self.requests = Generations(self.generation_bytes)
+        self.responses = Generations(self.generation_bytes)
 
     def count_bytes(self) -> int:
-        """What is remembered takes so much, or, of the old generations, as much as it may."""
-        old = self.generation_bytes * (bool(self.old_requests) + bool(self.old_responses))
-        return self.request_bytes + self.response_bytes + old
+        return self.requests.count_bytes() + self.responses.count_bytes()
 
     def request(self, raw: bytes) -> RequestHead:
         """The head of these bytes; MessageFault where they are none."""
-        known = self.requests.get(raw)
-        if known is not None:
-            return known
-        head = self.old_requests.get(raw)
+        head: RequestHead | None = self.requests.find(raw)
         if head is None:
             head = read_request(raw, self.max_bytes, self.max_fields)
-            if self._is_first(raw):
-                return head
-        cost_bytes = 2 * len(raw) + ENTRY_BYTES
-        if cost_bytes <= self.generation_bytes >> 3:
-            self.request_bytes += cost_bytes
-            if self.request_bytes > self.generation_bytes:
-                self.old_requests = self.requests
-                self.requests = {}
-                self.request_bytes = cost_bytes
-            self.requests[raw] = head
+            if not self._is_first(raw):
+                self.requests.keep(raw, head)
         return head
 
     def response(self, raw: bytes) -> ResponseHead:
         """The same for a response."""
-        known = self.responses.get(raw)
-        if known is not None:
-            return known
-        head = self.old_responses.get(raw)
+        head: ResponseHead | None = self.responses.find(raw)
         if head is None:
             head = read_response(raw, self.max_bytes, self.max_response_fields)
-            if self._is_first(raw):
-                return head
-        cost_bytes = 2 * len(raw) + ENTRY_BYTES
-        if cost_bytes <= self.generation_bytes >> 3:
-            self.response_bytes += cost_bytes
-            if self.response_bytes > self.generation_bytes:
-                self.old_responses = self.responses
-                self.responses = {}
-                self.response_bytes = cost_bytes
-            self.responses[raw] = head
+            if not self._is_first(raw):
+                self.responses.keep(raw, head)
         return head
 
     def _is_first(self, raw: bytes) -> bool:

@@ -108,7 +108,9 @@ def make_head(method: bytes, minor: int, fields: Fields) -> RequestHead:
     head.minor = minor
     head.is_connect = method == b"CONNECT"
     head.is_head = method == b"HEAD"
-    head.idempotent = method in _IDEMPOTENT
+    head.idempotent = (
+        method == b"GET" or method in _IDEMPOTENT
+    )  # most are, and to hash a method costs as much as the rest
     head.close = fields.close or (minor == 0 and not fields.keep_alive)
     head.framing = _CHUNKED if fields.chunked else _LENGTH if fields.content_length > 0 else _NO_BODY
     head.content_length = fields.content_length

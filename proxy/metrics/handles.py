@@ -40,9 +40,10 @@ class HttpMetrics:
         if not -1 <= grpc_status <= MAX_GRPC_STATUS:
             grpc_status = UNKNOWN
         outcome = status << 6 | (grpc_status + 1) << 1 | success
-        try:
-            self.responses[outcome] += 1
-        except KeyError:
+        count = self.responses.get(outcome, 0)
+        if count:
+            self.responses[outcome] = count + 1
+        else:
             self._count_first(outcome)
         at = 0
         for bound in _BOUNDS_MS:

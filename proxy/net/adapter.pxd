@@ -4,7 +4,7 @@ from proxy.codec.connection cimport Connection
 from proxy.codec.sender cimport Sender
 from proxy.metrics.handles cimport TcpMetrics
 
-@cython.locals(batch=list, conn=Sender, adapter=Adapter)
+@cython.locals(conn=Sender, adapter=Adapter)
 cpdef flush(list flushes)
 
 @cython.final

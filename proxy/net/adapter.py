@@ -75,12 +75,10 @@ class ReadBuffer:
 def flush(flushes: list[Any]) -> None:
     """Write what every connection has to say; that may make others speak."""
     while flushes:
-        batch = flushes[:]
-        flushes.clear()
-        for conn in batch:
-            adapter: Adapter | None = conn.io
-            if adapter is not None:
-                adapter.write_out()
+        conn = flushes.pop()
+        adapter: Adapter | None = conn.io
+        if adapter is not None:
+            adapter.write_out()
 
 
 class Adapter:

@@ -5,7 +5,7 @@ from proxy.codec.h1_connection cimport Http1Connection
 from proxy.metrics.handles cimport TcpMetrics
 from proxy.net.adapter cimport ReadBuffer
 
-@cython.locals(batch=list, conn=Http1Connection, adapter=Http1Adapter)
+@cython.locals(conn=Http1Connection, adapter=Http1Adapter)
 cpdef flush_http1(list flushes)
 
 cdef int _HEAD_COST

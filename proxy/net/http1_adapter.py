@@ -37,17 +37,15 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 def flush_http1(flushes: list[Any]) -> None:
     """Do what every connection has to do; that may give others something to do."""
     while flushes:
-        batch = flushes[:]
-        flushes.clear()
-        for conn in batch:
-            adapter: Http1Adapter | None = conn.io
-            if adapter is None:
-                conn.dirty = False
-                continue
-            try:
-                adapter.settle()
-            except Exception as bug:  # The others of this batch are not to wait for ever.
-                adapter.end_for(bug)
+        conn = flushes.pop()
+        adapter: Http1Adapter | None = conn.io
+        if adapter is None:
+            conn.dirty = False
+            continue
+        try:
+            adapter.settle()
+        except Exception as bug:  # The others are not to wait for ever.
+            adapter.end_for(bug)
 
 
 class Http1Adapter:

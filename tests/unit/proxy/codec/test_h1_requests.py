@@ -393,10 +393,10 @@ def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
         for _time in range(2):
             memo.request(GET + b"X: %d\r\n\r\n" % number)
         assert memo.request(GET + b"\r\n") is head
-    assert len(memo.requests) + len(memo.old_requests) < 300
+    assert len(memo.requests.young) + len(memo.requests.old) < 300
     for _time in range(2):
         large = memo.request(GET + b"X: " + b"a" * 9_000 + b"\r\n\r\n")
-    assert large.encoded not in memo.requests
+    assert large.encoded not in memo.requests.young
 
 
 def test_what_comes_once_takes_no_place_in_the_memo() -> None:
@@ -404,7 +404,7 @@ def test_what_comes_once_takes_no_place_in_the_memo() -> None:
     for number in range(1_000):
         memo.request(GET + b"X: %d\r\n\r\n" % number)
     # Some marks are alike.
-    assert len(memo.requests) < 100
+    assert len(memo.requests.young) < 100
 
 
 def test_all_tokens_are_names() -> None:
