@@ -23,10 +23,9 @@ FORCE:
 .PHONY: install
 install: $(STAMPS)/$(MODE)  ## make .venv with the `mesh` command in it
 
-$(STAMPS)/deps: requirements/dev.txt scripts/python.sh
-	@python=$$(sh scripts/python.sh) && echo "installing with $$($$python --version) into .venv (about a minute, once)" && $$python -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	@mkdir -p $(STAMPS) && touch $@
+# What comes after is done anew only if this touched its stamp.
+$(STAMPS)/deps: requirements/dev.txt $(if $(PYTHON),FORCE) $(shell [ -x $(BIN)/python ] || echo FORCE)
+	@sh scripts/venv.sh $@
 
 $(STAMPS)/package: $(STAMPS)/deps pyproject.toml setup.py mesh/version.py
 	@GOSSAMER_NO_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .

@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--headers", default=",".join(HEADERS), help="of the closed loops; default: %(default)s")
     parser.add_argument("--duration", type=float, metavar="S", help="seconds of a closed window; default 1.5")
     parser.add_argument("--rounds", type=int, metavar="N", help="repetitions, medians are reported; default 5")
-    parser.add_argument("--quick", action="store_true", help="one round of short windows: two minutes, rough figures")
+    parser.add_argument("--quick", action="store_true", help="one round of short windows: three minutes, rough figures")
     parser.add_argument("--unpinned", action="store_true", help="do not pin the proxy and the load to cores")
     parser.add_argument("--mesh", type=Path, metavar="PATH", help="our command; default: the one beside this Python")
     parser.add_argument(

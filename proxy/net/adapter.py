@@ -73,12 +73,17 @@ class ReadBuffer:
 
 
 def flush(flushes: list[Any]) -> None:
-    """Write what every connection has to say; that may make others speak."""
+    """Write what every connection has to say; that may make others speak. Nothing called from here may flush."""
     while flushes:
         conn = flushes.pop()
         adapter: Adapter | None = conn.io
-        if adapter is not None:
+        if adapter is None:
+            conn.dirty = False
+            continue
+        try:
             adapter.write_out()
+        except Exception as bug:  # It has lost bytes; the others have not.
+            adapter.end_for(bug)
 
 
 class Adapter:
@@ -170,7 +175,7 @@ class Adapter:
         except Http1Spoken:
             self._give_away(end)
         except Exception as bug:  # One connection's bug must not take the others along.
-            self._bug(bug)
+            self.end_for(bug)
 
     def _give_away(self, nbytes: int) -> None:
         if self.hand_over is None:
@@ -179,7 +184,7 @@ class Adapter:
         try:
             self.hand_over(self, nbytes)
         except Exception as bug:
-            self._bug(bug)
+            self.end_for(bug)
 
     def release(self) -> Any:
         """Its transport, for another to go on with; nothing is known of it here any more."""
@@ -213,7 +218,7 @@ class Adapter:
             conn.unblock()
             flush(conn.flushes)
         except Exception as bug:
-            self._bug(bug)
+            self.end_for(bug)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
@@ -225,7 +230,7 @@ class Adapter:
             flush(self.conn.flushes)
             self.conn.io = None
         except Exception as bug:
-            self._bug(bug)
+            self.end_for(bug)
 
     # ---- the connection's side
 
@@ -284,7 +289,7 @@ class Adapter:
         if self.transport is not None:
             self.transport.abort()
 
-    def _bug(self, bug: Exception) -> None:
+    def end_for(self, bug: Exception) -> None:
         log_bug("a connection was ended by a bug in the proxy", bug)
         self.abort()
 

@@ -35,7 +35,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def flush_http1(flushes: list[Any]) -> None:
-    """Do what every connection has to do; that may give others something to do."""
+    """Do what every connection has to do; that may give others something to do. Nothing called from here may flush."""
     while flushes:
         conn = flushes.pop()
         adapter: Http1Adapter | None = conn.io
@@ -241,7 +241,7 @@ class Http1Adapter:
         """What has come already is taken before anything else is read."""
         conn = self.conn
         if self.read_paused:
-            tail = self.tail
+            tail, self.tail = self.tail, b""
             if tail:
                 taken = conn.feed(bytearray(tail), 0, len(tail), monotonic())
                 self.tail = tail[taken:]
@@ -305,8 +305,10 @@ class Http1Adapter:
 
 def reset(transport: Any) -> None:
     """End a connection so that its peer sees no orderly end: that would complete a body which has no length."""
+    sock = transport.get_extra_info("socket")
     try:
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     except OSError:
         # The peer may be gone already.
         pass

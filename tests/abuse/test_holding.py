@@ -174,7 +174,8 @@ def test_more_connections_than_descriptors(
 ) -> None:
     """300 descriptors: 225 are for clients; the attacker's oldest go, the honest client and the admin port stay.
 
-    Where all are busy, the newest go.
+    Where all are busy, the newest go. Those who come when the 75 others are taken too, all within a moment, are closed by
+    libuv (its way out of EMFILE), and nobody counts them: there are more or fewer of them, as the machine is fast.
     """
     limit = (
         "import os, resource as r, sys; r.setrlimit(r.RLIMIT_NOFILE, (300, 300)); os.execv(sys.argv[1], sys.argv[1:])"
@@ -193,7 +194,7 @@ def test_more_connections_than_descriptors(
             with socket.create_connection((HOST, proxy.admin_port)):
                 assert proxy.admin_status("/ready") == 200
         honest.ask("leave")
-    assert faults["downstream", "too many connections"] > 300
+    assert faults["downstream", "too many connections"] > 50, faults
 
 
 def stays(attacker: Attacker) -> bool:

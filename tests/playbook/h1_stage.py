@@ -165,10 +165,7 @@ class Stage:
     def flush(self) -> None:
         flushes = self.relay.flushes
         while flushes:
-            batch = flushes[:]
-            flushes.clear()
-            for conn in batch:
-                conn.io.settle()
+            flushes.pop().io.settle()
 
     def wait(self, seconds: float) -> None:
         end = self.now + seconds

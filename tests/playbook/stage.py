@@ -136,10 +136,7 @@ class Stage:
         """As `proxy.net.adapter.flush`."""
         flushes = self.relay.flushes
         while flushes:
-            batch = flushes[:]
-            flushes.clear()
-            for conn in batch:
-                conn.io.write_out()
+            flushes.pop().io.write_out()
 
     def expire(self, now: float) -> None:
         """Tell those whose deadline has passed."""

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from proxy.codec.h1_fields import TOKEN
-from proxy.codec.h1_memo import HeadMemo
+from proxy.codec.h1_memo import ENTRY_BYTES, HeadMemo
+from proxy.codec.h1_request import read_request
 from proxy.codec.limits import Limits
 from tests.unit.proxy.codec.h1_roles import ServerRecorder, feed, read_requests, read_responses
 
@@ -409,3 +412,15 @@ def test_what_comes_once_takes_no_place_in_the_memo() -> None:
 
 def test_all_tokens_are_names() -> None:
     assert read_requests(GET + TOKEN + b": 1\r\n\r\n")[0][0] == "request"
+
+
+def test_the_memo_counts_what_it_holds_and_keeps_the_last_one() -> None:
+    rng = random.Random(3)
+    memo = HeadMemo(generation_bytes=20_000)
+    hot = GET + b"\r\n"
+    for _step in range(3_000):
+        raw = GET + b"X: %s\r\n\r\n" % (b"a" * rng.randrange(900)) if rng.random() < 0.7 else hot
+        assert memo.request(raw).encoded == read_request(raw, 10_000, 10).encoded
+        held = memo.requests
+        assert held.used_bytes == sum(2 * len(known) + ENTRY_BYTES for known in held.young) <= held.generation_bytes
+        assert not held.last_raw or held.last_raw in held.young or held.last_raw in held.old
