@@ -174,8 +174,8 @@ def test_more_connections_than_descriptors(
 ) -> None:
     """300 descriptors: 225 are for clients; the attacker's oldest go, the honest client and the admin port stay.
 
-    Where all are busy, the newest go. Those who come when the 75 others are taken too, all within a moment, are closed by
-    libuv (its way out of EMFILE), and nobody counts them: there are more or fewer of them, as the machine is fast.
+    Where all are busy, the newest go. Those who come when the 75 others are taken too, all within a moment, are closed
+    by libuv (its way out of EMFILE), and nobody counts them: there are more or fewer of them, as the machine is fast.
     """
     limit = (
         "import os, resource as r, sys; r.setrlimit(r.RLIMIT_NOFILE, (300, 300)); os.execv(sys.argv[1], sys.argv[1:])"
