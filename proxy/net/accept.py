@@ -38,8 +38,6 @@ _FEW = 4
 # A turn's share of time at most, where one was not enough.
 _MOST_S = 4 * SHARE_S
 _REST_S = 0.1
-# As many as this part of a direction's share of the descriptors, which those who wait have beside it.
-_PART = 1 / 8
 # After there were no descriptors, nobody is accepted for so long before the one before him is served.
 _SCARCE_S = 1.0
 # It is said again only where there was enough for so long.
@@ -138,7 +136,8 @@ class Acceptor:
         if not self.until_s:
             self.until_s = monotonic() + self.share_s
             self.loop.call_soon(self._end_turn)
-        while self._has_place(listening) and self._accept_one(listening):
+        most = _MAX_ARRIVALS if self.room is None else min(_MAX_ARRIVALS, self.room.count_places())
+        while self._has_place(listening, most) and self._accept_one(listening):
             now = monotonic()
             if self.arrivals and now < self.scarce_until_s:
                 # Who was accepted needs a second descriptor, for his endpoint: he gets it before there is another.
@@ -155,8 +154,7 @@ class Acceptor:
         self.share_s = min(2 * self.share_s, _MOST_S) if self.is_short else SHARE_S
         self.is_short = False
 
-    def _has_place(self, listening: socket.socket) -> bool:
-        most = _MAX_ARRIVALS if self.room is None else min(_MAX_ARRIVALS, int(self.room.max_descriptors * _PART))
+    def _has_place(self, listening: socket.socket, most: int) -> bool:
         came_by = self.came_by[listening]
         return came_by < _FEW or (came_by < most // 2 and self.waiting < most)
 

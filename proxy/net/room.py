@@ -23,6 +23,8 @@ MAX_CONNECTIONS = 10_000
 TOO_MANY = "too many connections"
 # Of the process's descriptors, what is left for everything but clients.
 _RESERVED_PART = 0.25
+# Those who wait to be let in have this part of the clients' descriptors beside them, or half of what these leave.
+_WAITING_PART = 1 / 8
 # A connection that has been of use is idle only after so long: the next request may be on its way.
 _RECENT_S = 10.0
 # Where there are too many, so many are looked at, in turn, and of these no more than so many go: to look at all, and to
@@ -86,6 +88,11 @@ class Room:
             connections += kind.count()
             descriptors += kind.count_descriptors()
         return max(connections - self.max_connections, descriptors - self.max_descriptors)
+
+    def count_places(self) -> int:
+        """How many may wait for `admit`, with a descriptor each: a flood that they hold leaves the kernel's queue to
+        others (dynamic thresholds, Choudhury and Hahne, 1998)."""
+        return max(int(self.max_descriptors * _WAITING_PART), -self._count_excess() // 2)
 
     def admit(self) -> bool:
         """Whether there is room for one more; made, where it can be."""

@@ -156,7 +156,7 @@ class Scene:
         told |= {"turn_ms": round(self.turns.longest_s * 1000, 2)} if self.turns else {}
         report({"attack": name, **figures, **told})
         assert not figures["failures"], figures["failures"][:5]
-        assert figures["calls"] > 0
+        assert figures["calls"]
         assert figures["p99_ms"] < MAX_P99_MS
         assert memory.grown_kib <= max_grown_kib
 

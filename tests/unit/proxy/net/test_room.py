@@ -82,6 +82,21 @@ def test_connections_are_bounded_as_well(hall: Hall) -> None:
     assert not hall.room.admit()
 
 
+def test_half_of_what_is_left_may_wait_and_always_some(hall: Hall) -> None:
+    hall.room.max_descriptors = 1_000
+    assert hall.room.count_places() == 500
+    hall.heavy.names = {str(number): None for number in range(200)}
+    assert hall.room.count_places() == 300
+    hall.light.names = {str(number): None for number in range(700)}
+    assert hall.room.count_places() == 125
+    hall.room.max_connections = 1_400
+    hall.room.max_descriptors = 20_000
+    hall.light.names.clear()
+    assert hall.room.count_places() == 2_500
+    hall.room.max_descriptors = 4_000
+    assert hall.room.count_places() == 600
+
+
 def test_who_never_asked_goes_first_then_who_is_idle_for_longest(hall: Hall) -> None:
     now = monotonic()
     hall.light.names = {
