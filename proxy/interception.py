@@ -108,9 +108,8 @@ class Interception:
         self.loop = asyncio.get_running_loop()
         self.tasks: set[asyncio.Task[None]] = set()
         self.hints = hints = Hints()
-        watcher = make_watcher(self.loop)
         self.opaque = OpaqueRelay(
-            watcher,
+            make_watcher(self.loop),
             direction,
             counts,
             buffer,
@@ -126,7 +125,9 @@ class Interception:
         # A client's first word is waited for so long. Its server is asked then; if HTTP follows after all, it is served
         # as that, so silence costs no more than a connection (docs/decisions/0015).
         timeout_s = settings.detect_timeout_s
-        self.detector = Detector(watcher, direction, self._expect, self._decided, hints, counts, timeout_s)
+        # With events of their own: who is served already does not wait behind the first words of hundreds.
+        newcomers = make_watcher(self.loop)
+        self.detector = Detector(newcomers, direction, self._expect, self._decided, hints, counts, timeout_s)
         self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s, listener.room)
         listener.room.join(self.opaque)
         listener.room.join(self.detector)
