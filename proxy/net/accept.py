@@ -32,10 +32,13 @@ from proxy.net.turns import SHARE_S
 from proxy.route.hints import Address
 
 BACKLOG = 1024
-# So many wait here at most, half of them from one of the kernel's queues, and others there; but a few of each always.
+# So many wait here at most, and others in the kernel's queues. From one of these so many times what is left of the
+# places, so that those who fill one leave some to the others (dynamic thresholds, Choudhury and Hahne, 1998); but a few
+# of each always.
 _MAX_ARRIVALS = 4_096
+_TIMES = 4
 _FEW = 4
-# A turn's share of time at most, where one was not enough: to accept, or to serve where nobody more can be accepted.
+# A turn's share of time at most, where one was not enough.
 _MOST_S = 4 * SHARE_S
 _REST_S = 0.1
 # After there were no descriptors, nobody is accepted for so long before the one before him is served.
@@ -91,8 +94,6 @@ class Acceptor:
         self.until_s = 0.0
         self.share_s = SHARE_S
         self.is_short = False
-        # Whether somebody had to stay in the kernel's queue, since too many wait here.
-        self.is_full = False
         # Whether the next turn serves what this one has left.
         self.is_due = False
 
@@ -148,7 +149,6 @@ class Acceptor:
                 # All wait behind a flood as long as it is in the kernel's queue.
                 self.is_short = True
                 break
-        self.is_full = not self._has_place(listening, most)
         if not self.is_due:
             self._serve()
 
@@ -159,12 +159,11 @@ class Acceptor:
 
     def _has_place(self, listening: socket.socket, most: int) -> bool:
         came_by = self.came_by[listening]
-        return came_by < _FEW or (came_by < most // 2 and self.waiting < most)
+        return came_by < _FEW or came_by < _TIMES * (most - self.waiting)
 
     def _serve(self) -> None:
         self.is_due = False
-        until_s = monotonic() + (_MOST_S if self.is_full else SHARE_S)
-        self.is_full = False
+        until_s = monotonic() + SHARE_S
         while self.arrivals:
             self._serve_next()
             if monotonic() >= until_s:

@@ -161,6 +161,9 @@ class Http1Listener:
         """With those of the endpoints that serve them: each request has one for itself."""
         return len(self.adapters) + self.busy
 
+    def count_expected(self) -> int:
+        return 0
+
     def find_idle(self) -> Iterator[Idle | None]:
         for adapter in list(self.adapters):
             conn = adapter.conn

@@ -172,6 +172,9 @@ class Listener:
     def count_descriptors(self) -> int:
         return len(self.adapters)
 
+    def count_expected(self) -> int:
+        return 0
+
     def find_idle(self) -> Iterator[Idle | None]:
         for adapter in list(self.adapters):
             conn = adapter.conn

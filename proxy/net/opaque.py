@@ -153,6 +153,9 @@ class OpaqueRelay:
     def count_descriptors(self) -> int:
         return 2 * (len(self.connections) + self.pipes.open)
 
+    def count_expected(self) -> int:
+        return 0
+
     def find_idle(self) -> Iterator[Idle | None]:
         for conn in list(self.connections):
             if conn.closed:

@@ -241,6 +241,9 @@ class Detector:
         """With those that they may need for an endpoint in a moment."""
         return 2 * len(self)
 
+    def count_expected(self) -> int:
+        return len(self)
+
     def find_idle(self) -> Iterator[Idle | None]:
         for queue in (self.waiting, self.hinted, self.begun, self.resting):
             for one in list(queue):

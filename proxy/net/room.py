@@ -52,6 +52,9 @@ class Kind(Holder, Protocol):
 
     def count_descriptors(self) -> int: ...
 
+    def count_expected(self) -> int:
+        """Of these, how many are not open yet."""
+
     def find_idle(self) -> Iterator[Idle | None]:
         """One after the other of those that there were when it was asked; None for who cannot go, or has gone."""
 
@@ -90,9 +93,10 @@ class Room:
         return max(connections - self.max_connections, descriptors - self.max_descriptors)
 
     def count_places(self) -> int:
-        """How many may wait for `admit`, with a descriptor each: a flood that they hold leaves the kernel's queue to
-        others (dynamic thresholds, Choudhury and Hahne, 1998)."""
-        return max(int(self.max_descriptors * _WAITING_PART), -self._count_excess() // 2)
+        """How many may wait for `admit`, with a descriptor each: a flood that is here leaves the kernel's queue to
+        others. It borrows what is not open yet, since it does not wait for long."""
+        expected = sum(kind.count_expected() for kind in self.kinds)
+        return max(int(self.max_descriptors * _WAITING_PART), (expected - self._count_excess()) // 2)
 
     def admit(self) -> bool:
         """Whether there is room for one more; made, where it can be."""

@@ -24,12 +24,16 @@ class Crowd:
         self.names: dict[str, tuple[bool, float] | None] = {}
         self.held: dict[str, int] = {}
         self.looks = 0
+        self.expected = 0
 
     def count(self) -> int:
         return len(self.names)
 
     def count_descriptors(self) -> int:
         return self.weight * len(self.names)
+
+    def count_expected(self) -> int:
+        return self.expected
 
     def find_idle(self) -> Iterator[Idle | None]:
         for name, idle in list(self.names.items()):
@@ -89,6 +93,11 @@ def test_half_of_what_is_left_may_wait_and_always_some(hall: Hall) -> None:
     assert hall.room.count_places() == 300
     hall.light.names = {str(number): None for number in range(700)}
     assert hall.room.count_places() == 125
+    hall.heavy.expected = 200
+    assert hall.room.count_places() == 125
+    hall.light.names = {str(number): None for number in range(500)}
+    assert hall.room.count_places() == 150
+    hall.heavy.expected = 0
     hall.room.max_connections = 1_400
     hall.room.max_descriptors = 20_000
     hall.light.names.clear()
