@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -30,6 +30,7 @@ from proxy.net.log import log_bug
 from proxy.net.opaque import OpaqueRelay
 from proxy.net.peek import Decision, Detector
 from proxy.net.poll import make_watcher
+from proxy.net.room import Idle
 from proxy.originals import Address, Policy
 from proxy.relay.cluster import Cluster
 from proxy.relay.failure import LOOP
@@ -69,6 +70,35 @@ class Scope:
         self.coming = 0
 
 
+class Coming:
+    """A kind of connections: those that nobody serves yet, nor watches. They cannot go, and nothing is held for them.
+
+    `asking` wait until it is known what their destination is, `tasks` hand over those whose protocol is known.
+    """
+
+    def __init__(self) -> None:
+        self.asking: set[socket.socket] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def count(self) -> int:
+        return len(self.asking) + len(self.tasks)
+
+    def count_descriptors(self) -> int:
+        return 2 * self.count()
+
+    def count_expected(self) -> int:
+        return self.count()
+
+    def find_idle(self) -> Iterator[Idle | None]:
+        return iter(())
+
+    def find_held(self) -> Iterator[tuple[int, object]]:
+        return iter(())
+
+    def end_held(self, one: object, tally: Tally) -> None:
+        """Nothing is held."""
+
+
 class Interception:
     """`listener` serves HTTP/2 in this direction, `http1` HTTP/1; `own_ports` are those that this proxy listens on.
 
@@ -106,7 +136,7 @@ class Interception:
         self.scopes: dict[Address, Scope] = {}
         self.full_until_s = 0.0
         self.loop = asyncio.get_running_loop()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.coming = Coming()
         self.hints = hints = Hints()
         self.opaque = OpaqueRelay(
             make_watcher(self.loop),
@@ -129,6 +159,7 @@ class Interception:
         newcomers = make_watcher(self.loop)
         self.detector = Detector(newcomers, direction, self._expect, self._decided, hints, counts, timeout_s)
         self.acceptor = Acceptor(direction, self._arrived, counts, user_timeout_s, listener.room)
+        listener.room.join(self.coming)
         listener.room.join(self.opaque)
         listener.room.join(self.detector)
 
@@ -156,11 +187,15 @@ class Interception:
             self.hints.learn(_NOWHERE, monotonic())
             self.detector.arrive(sock, _NOWHERE)
             return
-        self.acceptor.waiting += 1
-        self.policy.prepare(where, partial(self._prepared, sock, where))
+        self.coming.asking.add(sock)
+        try:
+            self.policy.prepare(where, partial(self._prepared, sock, where))
+        except BaseException:
+            self.coming.asking.discard(sock)
+            raise
 
     def _prepared(self, sock: socket.socket, original: Address) -> None:
-        self.acceptor.waiting -= 1
+        self.coming.asking.discard(sock)
         self.detector.arrive(sock, original)
 
     def _expect(self, original: Address | None, sock: socket.socket) -> Expectation:
@@ -187,8 +222,8 @@ class Interception:
             make = partial(self.http1.listener.make_adapter, scope.http1, scope.memo)
         scope.coming += 1
         task = self.loop.create_task(self._hand_over(sock, scope, make))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.coming.tasks.add(task)
+        task.add_done_callback(self.coming.tasks.discard)
 
     async def _hand_over(self, sock: socket.socket, scope: Scope, make: Any) -> None:
         try:
@@ -317,7 +352,7 @@ class Interception:
                 scope.memo.forget()
 
     def count(self) -> int:
-        return self.acceptor.waiting + len(self.detector) + len(self.opaque.connections)
+        return self.acceptor.waiting + self.coming.count() + len(self.detector) + len(self.opaque.connections)
 
     async def drain(self, timeout_s: float) -> bool:
         """Listen no more, have all that was accepted served, and wait for raw connections to end.
@@ -327,12 +362,13 @@ class Interception:
         deadline_s = monotonic() + timeout_s
         await self.acceptor.close()
         settled_s = min(deadline_s, monotonic() + _SETTLE_S)
-        while (self.tasks or len(self.detector) or self.acceptor.waiting) and monotonic() < settled_s:  # noqa: ASYNC110 - time is what counts
+        while self.count() > len(self.opaque.connections) and monotonic() < settled_s:  # noqa: ASYNC110 - time counts
             await asyncio.sleep(_DRAIN_TICK_S)
+        self.acceptor.drop()
         self.detector.close()
         ended = await self.opaque.drain(max(0.0, deadline_s - monotonic()))
-        if self.tasks:
-            await asyncio.wait(self.tasks)
+        if self.coming.tasks:
+            await asyncio.wait(self.coming.tasks)
         return ended
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ from proxy.route.hints import Address
 BACKLOG = 1024
 # So many wait here at most, and others in the kernel's queues. From one of these so many times what is left of the
 # places, so that those who fill one leave some to the others (dynamic thresholds, Choudhury and Hahne, 1998); but a few
-# of each always.
+# of each in any case, or one where too many wait by that.
 _MAX_ARRIVALS = 4_096
 _TIMES = 4
 _FEW = 4
@@ -139,12 +139,13 @@ class Acceptor:
         if not self.until_s:
             self.until_s = monotonic() + self.share_s
             self.loop.call_soon(self._end_turn)
-        most = _MAX_ARRIVALS if self.room is None else min(_MAX_ARRIVALS, self.room.count_places())
+        most = self._count_places()
         while self._has_place(listening, most) and self._accept_one(listening):
             now = monotonic()
             if self.arrivals and now < self.scarce_until_s:
                 # Who was accepted needs a second descriptor, for his endpoint: he gets it before there is another.
                 self._serve_next()
+                most = self._count_places()
             if now >= self.until_s:
                 # All wait behind a flood as long as it is in the kernel's queue.
                 self.is_short = True
@@ -159,7 +160,11 @@ class Acceptor:
 
     def _has_place(self, listening: socket.socket, most: int) -> bool:
         came_by = self.came_by[listening]
-        return came_by < _FEW or came_by < _TIMES * (most - self.waiting)
+        few = _FEW if self.waiting < 2 * most else 1
+        return came_by < few or came_by < _TIMES * (most - self.waiting)
+
+    def _count_places(self) -> int:
+        return _MAX_ARRIVALS if self.room is None else min(_MAX_ARRIVALS, self.room.count_places())
 
     def _serve(self) -> None:
         self.is_due = False
@@ -230,12 +235,29 @@ class Acceptor:
             self.loop.add_reader(listening.fileno(), self._accept, listening)
 
     async def close(self) -> None:
-        """Accept what has come already, then listen no more."""
+        """Accept what has come already, however many wait, then listen no more."""
         await asyncio.sleep(_BACKLOG_S)
-        for sock in self.sockets:
+        while self.sockets:
+            sock = self.sockets[-1]
+            self.loop.remove_reader(sock.fileno())
+            until_s = monotonic() + _MOST_S
+            while self._accept_one(sock):
+                if monotonic() >= until_s:
+                    await asyncio.sleep(0)
+                    until_s = monotonic() + _MOST_S
+            self.sockets.remove(sock)
             self.loop.remove_reader(sock.fileno())
             sock.close()
-        self.sockets.clear()
+        if not self.is_due:
+            self._serve()
+
+    def drop(self) -> None:
+        """Nobody who waits here is served any more."""
+        for wanted in self.arrivals.values():
+            for arrival in (arrival for arrivals in wanted.values() for arrival in arrivals):
+                arrival.sock.close()
+        self.arrivals.clear()
+        self.waiting = 0
 
 
 def find_source(host: str) -> str:

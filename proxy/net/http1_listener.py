@@ -35,12 +35,14 @@ TUNNEL_TIMEOUT_S = 86_400.0
 class Watched:
     """What the sweep has seen of a connection: its state, and since when that has not changed.
 
-    `asked` is how much had come for the client when it was last asked whether it is in doubt.
+    `asked` is how much had come for the client when it was last asked whether it is in doubt. `is_busy`: it has an
+    endpoint's connection, or may have one in a moment, since it has not been looked at yet.
     """
 
-    __slots__ = ("asked", "mark", "since_s")
+    __slots__ = ("asked", "is_busy", "mark", "since_s")
 
     def __init__(self, now: float) -> None:
+        self.is_busy = True
         self.asked: tuple[int, bool, float] = (0, True, 0.0)
         self.mark: tuple[object, ...] = ()
         self.since_s = now
@@ -71,7 +73,7 @@ class Http1Listener:
         self.adapters: dict[Http1Adapter, Watched] = {}
         self.patience: Patience[Http1Adapter] = Patience(user_timeout_s)
         self.draining = False
-        self.busy = 0  # of the connections, at the last sweep
+        self.busy = 0
 
     def make_adapter(self, relay: Relay | None = None, memo: HeadMemo | None = None) -> Http1Adapter:
         """For a connection that was accepted here, or elsewhere with a relay and a memo of its own."""
@@ -81,6 +83,7 @@ class Http1Listener:
             conn.drain(now)
         adapter = Http1Adapter(conn, self.buffer, self.tcp, self._ended)
         self.adapters[adapter] = Watched(now)
+        self.busy += 1
         return adapter
 
     def adopt(self, transport: Any, nbytes: int) -> None:
@@ -93,7 +96,9 @@ class Http1Listener:
         adapter.buffer_updated(nbytes)
 
     def _ended(self, adapter: Http1Adapter, error: str) -> None:
-        self.adapters.pop(adapter, None)
+        watched = self.adapters.pop(adapter, None)
+        if watched is not None:
+            self.busy -= watched.is_busy
 
     async def sweep(self, now: float) -> None:
         """Every second or so: end what is idle, stuck, too old, or has been told to go."""
@@ -105,7 +110,9 @@ class Http1Listener:
                 adapter.abort()
             flush_http1(self.relay.flushes)
         await end_gone(self.patience, self.adapters, self._is_doubtful, now)
-        self.busy = sum(adapter.conn.owner is not None for adapter in self.adapters)
+        for adapter, watched in self.adapters.items():
+            watched.is_busy = adapter.conn.owner is not None
+        self.busy = sum(watched.is_busy for watched in self.adapters.values())
         flush_http1(self.relay.flushes)
 
     def _is_doubtful(self, adapter: Http1Adapter) -> bool:

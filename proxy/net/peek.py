@@ -103,8 +103,8 @@ class Detector:
         now = monotonic()
         is_hinted = original is not None and not expectation.is_http and self.hints.knows(original, now)
         one = Undecided(sock, original, expectation, is_hinted, now)
-        self._put(one, self.hinted if is_hinted else self.waiting)
         self.loop.add_reader(sock.fileno(), self._look, one)
+        self._put(one, self.hinted if is_hinted else self.waiting)
         self._look(one)
         if len(self) > self.limit and not self.is_behind:
             self._expire_due(now)

@@ -99,6 +99,35 @@ async def test_a_request_goes_where_it_was_going() -> None:
         assert (await pod.ask(("127.0.0.1", pod.port), POST)).startswith(b"HTTP/1.1 200")
 
 
+async def test_who_waits_for_a_word_of_the_control_plane_takes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Callable[[], None]] = []
+    async with run_pod() as pod:
+        room = pod.traffic.listener.room
+        before = room.count_places()
+        monkeypatch.setattr(pod.interception.policy, "prepare", lambda original, then: waiting.append(then))
+        reader, writer = await pod.call(("127.0.0.1", pod.port))
+        assert pod.interception.count() == 1
+        room.max_connections = 1
+        assert not room.admit()
+        assert room.count_places() <= before
+        waiting[0]()
+        writer.write(GET)
+        assert (await reader.read()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        await eventually(lambda: pod.traffic.count() == 0)
+
+
+async def test_a_bug_with_one_leaves_nobody_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(original: Address, then: Callable[[], None]) -> None:
+        raise RuntimeError("a bug")
+
+    async with run_pod() as pod:
+        monkeypatch.setattr(pod.interception.policy, "prepare", fail)
+        with socket.socket() as sock, pytest.raises(RuntimeError):
+            pod.interception.acceptor.arrived(sock, ("127.0.0.1", pod.port))
+        assert pod.interception.count() == 0
+
+
 # ---- our own ports
 
 

@@ -14,7 +14,9 @@ from proxy.metrics.connections import ConnectionCounts
 from proxy.metrics.registry import Registry
 from proxy.net import accept
 from proxy.net.accept import Acceptor, find_source
+from proxy.net.room import Room
 from proxy.net.turns import SHARE_S
+from proxy.outbound import OutboundTally
 from proxy.route.hints import Address
 from tests.e2e.processes import HOST
 
@@ -24,10 +26,10 @@ FLOOD, OTHER = "127.0.0.2", "127.0.0.3"
 class Door:
     """An acceptor on loopback, for whose connections it takes `took_s` each; `came` is where they came from."""
 
-    def __init__(self, took_s: float = 0.0) -> None:
+    def __init__(self, took_s: float = 0.0, room: Room | None = None) -> None:
         self.came: list[str] = []
         self.took_s = took_s
-        self.acceptor = Acceptor("inbound", self.arrived, ConnectionCounts(Registry()), 20.0)
+        self.acceptor = Acceptor("inbound", self.arrived, ConnectionCounts(Registry()), 20.0, room)
         self.address = self.acceptor.listen(HOST, 0)
 
     def arrived(self, sock: socket.socket, original: Address | None) -> None:
@@ -114,11 +116,65 @@ async def test_those_for_whom_there_is_no_place_wait_in_the_kernel(
         assert most == 8
 
 
+@pytest.mark.parametrize(("descriptors", "most"), [(8, 4), (20, 8), (100, 40)])
+async def test_how_many_may_wait_goes_by_the_room(clients: ExitStack, descriptors: int, most: int) -> None:
+    """Half of it, and of that four fifths for one queue; four in any case."""
+    room = Room(OutboundTally(Registry()))
+    room.max_descriptors = descriptors
+    door = Door(SHARE_S, room)
+    call(clients, door, FLOOD, 60)
+    waited = 0
+    async with asyncio.timeout(20):
+        while len(door.came) < 60:
+            await asyncio.sleep(0)
+            waited = max(waited, door.acceptor.waiting)
+    await door.acceptor.close()
+    assert waited == most
+
+
 async def test_who_has_come_is_served_though_nobody_listens_any_more(clients: ExitStack) -> None:
     door = Door(SHARE_S)
     call(clients, door, FLOOD, 50)
     await door.acceptor.close()
     await door.wait_for(50)
+
+
+async def test_who_has_come_is_accepted_at_the_end_though_there_is_no_place(
+    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "_MAX_ARRIVALS", 4)
+    door = Door(4 * SHARE_S)
+    call(clients, door, FLOOD, 300)
+    await door.acceptor.close()
+    await door.wait_for(300)
+    assert door.acceptor.waiting == 0
+
+
+async def test_who_waits_when_time_is_up_is_ended(clients: ExitStack) -> None:
+    door = Door(0.01)
+    call(clients, door, FLOOD, 50)
+    await door.acceptor.close()
+    served = len(door.came)
+    assert door.acceptor.waiting == 50 - served > 0
+    door.acceptor.drop()
+    assert door.acceptor.waiting == 0
+    await asyncio.sleep(0.05)
+    assert len(door.came) == served
+
+
+async def test_where_too_many_wait_there_is_one_place_for_each_queue(
+    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "_MAX_ARRIVALS", 1)
+    async with opened(SHARE_S) as door:
+        call(clients, door, FLOOD, 20)
+        call(clients, door, OTHER, 20)
+        most = 0
+        async with asyncio.timeout(20):
+            while len(door.came) < 40:
+                await asyncio.sleep(0)
+                most = max(most, door.acceptor.waiting)
+        assert most <= 4
 
 
 async def test_a_bug_with_one_is_not_the_others(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:

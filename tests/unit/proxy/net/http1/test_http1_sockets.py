@@ -326,6 +326,22 @@ async def test_idle_connections_end(sidecar: Sidecar) -> None:
     assert await reader.read() == b""
 
 
+async def test_a_client_counts_for_two_until_it_is_seen_idle(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    idle, gone = await sidecar.connect(), await sidecar.connect()
+    await until(lambda: sidecar.listener.count() == 2)
+    assert sidecar.listener.count_descriptors() == 4
+    gone[1].close()
+    await until(lambda: sidecar.listener.count() == 1)
+    assert sidecar.listener.count_descriptors() == 2
+    await ask(*idle)
+    await sidecar.sweep(0.0)
+    assert sidecar.listener.count_descriptors() == 1
+    idle[1].close()
+    await until(lambda: sidecar.listener.count() == 0)
+    assert sidecar.listener.count_descriptors() == 0
+
+
 async def test_old_connections_are_told_so(sidecar: Sidecar) -> None:
     sidecar.listener.max_age_s = 100.0
     await sidecar.start()
