@@ -241,7 +241,9 @@ class Acceptor:
             sock = self.sockets[-1]
             self.loop.remove_reader(sock.fileno())
             until_s = monotonic() + _MOST_S
-            while self._accept_one(sock):
+            for _ in range(BACKLOG + 1):  # as many as the kernel keeps: a flood does not end
+                if not self._accept_one(sock):
+                    break
                 if monotonic() >= until_s:
                     await asyncio.sleep(0)
                     until_s = monotonic() + _MOST_S

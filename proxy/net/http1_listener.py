@@ -109,10 +109,11 @@ class Http1Listener:
                 log_bug("a connection was ended by a bug in the proxy", bug)
                 adapter.abort()
             flush_http1(self.relay.flushes)
+            if adapter in self.adapters:
+                is_busy = adapter.conn.owner is not None
+                self.busy += is_busy - watched.is_busy
+                watched.is_busy = is_busy
         await end_gone(self.patience, self.adapters, self._is_doubtful, now)
-        for adapter, watched in self.adapters.items():
-            watched.is_busy = adapter.conn.owner is not None
-        self.busy = sum(watched.is_busy for watched in self.adapters.values())
         flush_http1(self.relay.flushes)
 
     def _is_doubtful(self, adapter: Http1Adapter) -> bool:
