@@ -38,11 +38,15 @@ class Door:
         sock.close()
         time.sleep(self.took_s)
 
-    async def wait_for(self, count: int) -> None:
+    async def wait_for(self, count: int) -> int:
+        """Until so many have come; how many waited meanwhile, at most."""
         until_s = time.monotonic() + 20
+        most = 0
         while len(self.came) < count:
             assert time.monotonic() < until_s
             await asyncio.sleep(0)
+            most = max(most, self.acceptor.waiting)
+        return most
 
 
 @pytest.fixture
@@ -52,8 +56,8 @@ def clients() -> Iterator[ExitStack]:
 
 
 @asynccontextmanager
-async def opened(took_s: float = 0.0) -> AsyncIterator[Door]:
-    door = Door(took_s)
+async def opened(took_s: float = 0.0, room: Room | None = None) -> AsyncIterator[Door]:
+    door = Door(took_s, room)
     try:
         yield door
     finally:
@@ -108,12 +112,7 @@ async def test_those_for_whom_there_is_no_place_wait_in_the_kernel(
     monkeypatch.setattr(accept, "_MAX_ARRIVALS", 10)
     async with opened(SHARE_S) as door:
         call(clients, door, FLOOD, 40)
-        most = 0
-        async with asyncio.timeout(20):
-            while len(door.came) < 40:
-                await asyncio.sleep(0)
-                most = max(most, door.acceptor.waiting)
-        assert most == 8
+        assert await door.wait_for(40) == 8
 
 
 @pytest.mark.parametrize(("descriptors", "most"), [(8, 4), (20, 8), (100, 40)])
@@ -121,15 +120,9 @@ async def test_how_many_may_wait_goes_by_the_room(clients: ExitStack, descriptor
     """Half of it, and of that four fifths for one queue; four in any case."""
     room = Room(OutboundTally(Registry()))
     room.max_descriptors = descriptors
-    door = Door(SHARE_S, room)
-    call(clients, door, FLOOD, 60)
-    waited = 0
-    async with asyncio.timeout(20):
-        while len(door.came) < 60:
-            await asyncio.sleep(0)
-            waited = max(waited, door.acceptor.waiting)
-    await door.acceptor.close()
-    assert waited == most
+    async with opened(SHARE_S, room) as door:
+        call(clients, door, FLOOD, 60)
+        assert await door.wait_for(60) == most
 
 
 async def test_who_has_come_is_served_though_nobody_listens_any_more(clients: ExitStack) -> None:
@@ -169,12 +162,7 @@ async def test_where_too_many_wait_there_is_one_place_for_each_queue(
     async with opened(SHARE_S) as door:
         call(clients, door, FLOOD, 20)
         call(clients, door, OTHER, 20)
-        most = 0
-        async with asyncio.timeout(20):
-            while len(door.came) < 40:
-                await asyncio.sleep(0)
-                most = max(most, door.acceptor.waiting)
-        assert most <= 4
+        assert await door.wait_for(40) <= 4
 
 
 async def test_a_bug_with_one_is_not_the_others(clients: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
