@@ -9,7 +9,9 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 STAMPS := .venv/stamps
-TYPED := $(sort $(shell find proxy -name '*.pxd'))
+DECLARED := $(sort $(shell find proxy -name '*.pxd'))
+# A .pxd alone is C for others.
+TYPED := $(foreach pxd,$(DECLARED),$(if $(wildcard $(pxd:.pxd=.py)),$(pxd)))
 BUILT := $(sort $(shell find proxy -name '*.so' | sed 's/\..*/.pxd/'))
 MODE := $(if $(filter 1,$(GOSSAMER_NO_COMPILE)),plain,compiled)
 
@@ -33,7 +35,7 @@ $(STAMPS)/package: $(STAMPS)/deps pyproject.toml setup.py mesh/version.py
 
 # The modules are compiled in place, so that an edited source is what runs after the next make. Without a compiler there is
 # nothing to stamp: it is tried again each time. The stamp has the time of the start, so that an edit meanwhile is not lost.
-$(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(TYPED) $(TYPED:.pxd=.py) $(if $(filter-out $(BUILT),$(TYPED))$(filter-out $(TYPED),$(BUILT)),FORCE)
+$(STAMPS)/compiled: $(STAMPS)/package setup.py scripts/compile.sh $(DECLARED) $(TYPED:.pxd=.py) $(if $(filter-out $(BUILT),$(TYPED))$(filter-out $(TYPED),$(BUILT)),FORCE)
 	@rm -f $(STAMPS)/plain && touch $@.started
 	@sh scripts/compile.sh
 	@if find proxy -name '*.so' | grep -q .; then mv $@.started $@; fi

@@ -31,7 +31,7 @@ def find_extensions() -> list[Extension]:
     """Every typed module, or none where the user wants plain Python."""
     if os.environ.get("GOSSAMER_NO_COMPILE") == "1":
         return []
-    return [describe(path.with_suffix(".py")) for path in sorted(Path("proxy").rglob("*.pxd"))]
+    return [describe(path) for path in sorted(Path("proxy").rglob("*.py")) if path.with_suffix(".pxd").exists()]
 
 
 def describe(source: Path) -> Extension:

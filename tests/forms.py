@@ -64,6 +64,6 @@ def is_stale(module: Path) -> bool:
 
 
 def find_uncompiled() -> list[str]:
-    """Typed modules without a compiled one beside them."""
-    typed = sorted(PROXY.rglob("*.pxd"))
+    """Typed modules without a compiled one beside them; a `.pxd` alone is C for others."""
+    typed = sorted(path for path in PROXY.rglob("*.pxd") if path.with_suffix(".py").exists())
     return [str(path.relative_to(ROOT)) for path in typed if not list(path.parent.glob(f"{path.stem}.*.so"))]

@@ -11,7 +11,8 @@ cdef int _NO_BODY, _LENGTH, _CHUNKED, _UNTIL_CLOSE, _DATA, _TRAILERS, _DONE
 
 cdef class Http1Connection:
     cdef public HeadMemo memo
-    cdef public list flushes, out
+    cdef public list flushes
+    cdef public bytes out
     cdef public object io, owner
     cdef public bint resting, aborted, blocked, closed, dirty, ended, finishing, paused
     cdef public str fault
@@ -48,7 +49,6 @@ cdef class Http1Connection:
     cpdef pause(self)
     cpdef resume(self)
     cpdef touch(self)
-    @cython.locals(out=list)
     cpdef bytes take(self)
     cpdef put(self, bytes data)
     cpdef send_head(self, bytes head, int framing)

@@ -28,7 +28,7 @@ _NOT_MODIFIED = 304
 
 
 class ResponseHead:
-    """`encoded` lacks the last line's end: what this hop says of framing and connection comes after it.
+    """`encoded` is the whole head for the client; what this hop says of framing and connection is put before its end.
 
     `refused` where the sidecar there says that no application has seen the request.
     """
@@ -113,12 +113,12 @@ def read_status_line(line: bytes) -> tuple[int, int]:
 
 
 def encode_response(head: ResponseHead, raw: bytes, first: bytes, fields: Fields, minor: int) -> bytes:
-    """The head for the client, always in HTTP/1.1, but for framing, connection and the empty line."""
+    """The head for the client, always in HTTP/1.1, but for framing and connection."""
     has_length = fields.content_length >= 0
     drop_length = has_length and (head.informational or head.status == _NO_CONTENT)
     if minor == 1 and not fields.altered and not drop_length:
-        return raw[: len(raw) - 2]
+        return raw
     # A length is not allowed there (RFC 9110, section 8.6), and misread by some.
     kept = without(fields.kept(), _CONTENT_LENGTH) if drop_length else fields.kept()
     switch = b"upgrade: websocket\r\nconnection: upgrade\r\n" if head.websocket else b""
-    return b"HTTP/1.1%b\r\n%b%b" % (first[8:], kept, switch)
+    return b"HTTP/1.1%b\r\n%b%b\r\n" % (first[8:], kept, switch)

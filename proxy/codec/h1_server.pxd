@@ -5,8 +5,7 @@ from proxy.codec.h1_request cimport RequestHead
 from proxy.codec.h1_response cimport ResponseHead
 
 cdef int _HEAD, _HEAD_COST, _NOTHING, _NO_BODY, _CHUNKED, _UNTIL_CLOSE, _BAD_REQUEST
-cdef tuple _KEEP
-cdef bytes _CLOSE, _CHUNKED_KEEP, _CHUNKED_CLOSE
+cdef bytes _KEEP, _CLOSE, _CHUNKED_KEEP, _CHUNKED_CLOSE
 
 cdef class Http1Server(Http1Connection):
     cdef public bint draining, held, keep, skipped
@@ -21,6 +20,7 @@ cdef class Http1Server(Http1Connection):
     cpdef surplus_received(self)
     @cython.locals(p=cython.p_uchar)
     cpdef Py_ssize_t _read_surplus(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
+    @cython.locals(encoded=bytes)
     cpdef send_response(self, ResponseHead head, int framing, bint keep)
     cpdef answered(self, double now)
     cpdef unblock(self)

@@ -16,8 +16,8 @@ from proxy.codec.h1_response import ResponseHead
 
 _HEAD, _HEAD_COST, _NOTHING, _BAD_REQUEST = HEAD, HEAD_COST, NOTHING, BAD_REQUEST
 _NO_BODY, _CHUNKED, _UNTIL_CLOSE = NO_BODY, CHUNKED, UNTIL_CLOSE
-# What comes after a response's fields. HTTP/1.0 has to be told that the connection stays.
-_KEEP = (b"connection: keep-alive\r\n\r\n", b"\r\n")
+# What comes after a response's fields, instead of the empty line. HTTP/1.0 has to be told that the connection stays.
+_KEEP = b"connection: keep-alive\r\n\r\n"
 _CLOSE = b"connection: close\r\n\r\n"
 _CHUNKED_KEEP = b"transfer-encoding: chunked\r\n\r\n"
 _CHUNKED_CLOSE = b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
@@ -93,11 +93,12 @@ class Http1Server(Http1Connection):
             framing = _CHUNKED if self.minor else _UNTIL_CLOSE
             keep = keep and framing == _CHUNKED
         self.keep = keep
-        self.out.append(head.encoded)
+        encoded = head.encoded
         if framing == _CHUNKED:
-            self.send_head(_CHUNKED_KEEP if keep else _CHUNKED_CLOSE, framing)
-        else:
-            self.send_head(_KEEP[self.minor] if keep else _CLOSE, framing)
+            encoded = encoded[: len(encoded) - 2] + (_CHUNKED_KEEP if keep else _CHUNKED_CLOSE)
+        elif not keep or not self.minor:
+            encoded = encoded[: len(encoded) - 2] + (_KEEP if keep else _CLOSE)
+        self.send_head(encoded, framing)
 
     def answered(self, now: float) -> None:
         """The response is complete: on to the next request, or to the end."""

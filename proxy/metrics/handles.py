@@ -22,15 +22,33 @@ MAX_GRPC_STATUS = 16
 
 
 class HttpMetrics:
-    """Requests and responses of one set of labels."""
+    """Requests and responses of one set of labels.
 
-    __slots__ = ("buckets", "idle_since", "labels", "latency_sum_ms", "requests", "responses", "seen")
+    Most requests end like the one before, and as fast: so many are counted aside before they are put to the others.
+    """
+
+    __slots__ = (
+        "_at",
+        "_buckets",
+        "_outcome",
+        "_responses",
+        "_run",
+        "idle_since",
+        "labels",
+        "latency_sum_ms",
+        "requests",
+        "seen",
+    )
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.requests = 0
-        self.responses: dict[int, int] = {}  # by outcome: status << 6 | (grpc_status + 1) << 1 | success
-        self.buckets = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        self._responses: dict[int, int] = {}
+        self._buckets = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        # How many in a row had this outcome, and came into this bucket.
+        self._outcome = 0
+        self._at = 0
+        self._run = 0
         self.latency_sum_ms = 0.0
         self.seen = -1
         self.idle_since = 0.0
@@ -40,23 +58,39 @@ class HttpMetrics:
         if not -1 <= grpc_status <= MAX_GRPC_STATUS:
             grpc_status = UNKNOWN
         outcome = status << 6 | (grpc_status + 1) << 1 | success
-        count = self.responses.get(outcome, 0)
-        if count:
-            self.responses[outcome] = count + 1
-        else:
-            self._count_first(outcome)
         at = 0
         for bound in _BOUNDS_MS:
             if latency_ms <= bound:
                 break
             at += 1
-        self.buckets[at] += 1
+        if outcome != self._outcome or at != self._at:
+            self._settle()
+            self._outcome = outcome
+            self._at = at
+        self._run += 1
         self.latency_sum_ms += latency_ms
 
-    def _count_first(self, outcome: int) -> None:
-        if len(self.responses) >= MAX_OUTCOMES:
+    def _settle(self) -> None:
+        if not self._run:
+            return
+        outcome = self._outcome
+        if outcome not in self._responses and len(self._responses) >= MAX_OUTCOMES:
             outcome = OTHER_STATUS << 6 | outcome & 1
-        self.responses[outcome] = self.responses.get(outcome, 0) + 1
+        self._responses[outcome] = self._responses.get(outcome, 0) + self._run
+        self._buckets[self._at] += self._run
+        self._run = 0
+
+    @property
+    def responses(self) -> dict[int, int]:
+        """By outcome: status << 6 | (grpc_status + 1) << 1 | success."""
+        self._settle()
+        return self._responses
+
+    @property
+    def buckets(self) -> list[int]:
+        """How many took at most each of LATENCY_BOUNDS_MS and more than the one before, and how many were slower."""
+        self._settle()
+        return self._buckets
 
     def activity(self) -> int:
         return self.requests + sum(self.buckets)

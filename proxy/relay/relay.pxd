@@ -19,13 +19,17 @@ cdef class Relay:
     cdef public object route, rng, tally
     cdef public long long epoch
     cdef public dict decisions
+    cdef public Decision last
+    cdef public bytes last_authority, last_path
     cdef public list flushes
     cdef public dict deadlines, suspects
     cdef public long long last_tick
 
     cpdef forget_decisions(self)
-    @cython.locals(decision=Decision, key=tuple)
+    @cython.locals(decision=Decision)
     cpdef Decision decide(self, HeaderBlock block)
+    @cython.locals(key=tuple, known=Decision)
+    cdef Decision _look_up(self, bytes authority, bytes path)
     cpdef failed(self, failure)
     cpdef long add_deadline(self, exchange, double at_s) except -1
     cpdef remove_deadline(self, exchange, long long tick)

@@ -65,7 +65,20 @@ class Relay:
     `suspects` are the links of HTTP/1 that have lost a request with its connection: `net` looks whether they are there.
     """
 
-    __slots__ = ("deadlines", "decisions", "epoch", "flushes", "last_tick", "rng", "route", "suspects", "tally")
+    __slots__ = (
+        "deadlines",
+        "decisions",
+        "epoch",
+        "flushes",
+        "last",
+        "last_authority",
+        "last_path",
+        "last_tick",
+        "rng",
+        "route",
+        "suspects",
+        "tally",
+    )
 
     def __init__(self, route: Route, rng: Callable[[], float], tally: Tally) -> None:
         self.route = route
@@ -73,6 +86,10 @@ class Relay:
         self.tally = tally
         self.epoch = 0
         self.decisions: dict[tuple[bytes, bytes], Decision] = {}
+        # The latest of them is compared before anything is hashed.
+        self.last: Decision | None = None
+        self.last_authority = b""
+        self.last_path = b""
         self.flushes: list[Any] = []
         self.suspects: dict[Any, None] = {}
         self.deadlines: dict[int, set[Pending]] = {}
@@ -82,6 +99,7 @@ class Relay:
         """Routes, clusters or metric handles changed."""
         self.epoch += 1
         self.decisions.clear()
+        self.last = None
 
     def decide(self, block: HeaderBlock) -> Decision:
         """The decision for a request; fast where the block, or its authority and path, are known."""
@@ -89,20 +107,29 @@ class Relay:
         if block.epoch == self.epoch:
             decision = block.decision  # type: ignore[assignment]
             return decision
-        key = (block.authority, block.path)
-        known = self.decisions.get(key)
-        if known is None:
-            cluster, timeout_s = self.route(block.authority, block.path)
-            decision = Decision(self.tally, block.authority[:_MAX_KEY_BYTES].decode("latin-1"), cluster, timeout_s)
-            if len(self.decisions) >= _MAX_DECISIONS:
-                self.decisions.clear()
-            if len(block.authority) + len(block.path) <= _MAX_KEY_BYTES:
-                self.decisions[key] = decision
+        if self.last is not None and block.path == self.last_path and block.authority == self.last_authority:
+            decision = self.last
         else:
-            decision = known
+            decision = self._look_up(block.authority, block.path)
         block.decision = decision
         block.epoch = self.epoch
         return decision
+
+    def _look_up(self, authority: bytes, path: bytes) -> Decision:
+        key = (authority, path)
+        known = self.decisions.get(key)
+        if known is None:
+            cluster, timeout_s = self.route(authority, path)
+            known = Decision(self.tally, authority[:_MAX_KEY_BYTES].decode("latin-1"), cluster, timeout_s)
+            if len(authority) + len(path) > _MAX_KEY_BYTES:
+                return known
+            if len(self.decisions) >= _MAX_DECISIONS:
+                self.decisions.clear()
+            self.decisions[key] = known
+        self.last = known
+        self.last_authority = authority
+        self.last_path = path
+        return known
 
     def failed(self, failure: Failure) -> None:
         self.tally.failed(failure.reason)

@@ -327,7 +327,6 @@ class Exchange:
         down = self.down
         if down is not None and down.minor:
             down.put(head.encoded)
-            down.put(b"\r\n")
 
     def switched(self, head: ResponseHead, now: float) -> None:
         """A WebSocket from here on: bytes both ways, until both have sent their end. No timeout of a route ends it."""
@@ -342,7 +341,6 @@ class Exchange:
         self._set_deadline(0.0)
         self._sample(now)
         down.put(head.encoded)
-        down.put(b"\r\n")
         down.tunnel()
         down.resume()
 
@@ -641,7 +639,7 @@ class Exchange:
             link: Link = endpoint.link
             if self.uploading:
                 self._upload_over(link)
-            if link.waiting:
+            if link.waiting.size:
                 link.waiting.discard(self)
 
     def _upload_over(self, link: Link) -> None:

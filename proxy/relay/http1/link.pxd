@@ -5,6 +5,7 @@ from proxy.codec.h1_client cimport Http1Client
 from proxy.relay.cluster cimport Cluster
 from proxy.relay.http1.queue cimport Queue
 
+cdef int _MAX_UNFINISHED, _MAX_IDLE
 cdef double _UNFINISHED_S, _MIN_BYTES_PER_S, _MAKE_ROOM_S, _WANTED_S
 
 @cython.final

@@ -27,6 +27,7 @@ _MAX_SOLE = 1_000_000
 # So many requests that are not complete are sent to an endpoint: clients that never finish theirs leave it to others.
 MAX_UNFINISHED = 768
 MAX_IDLE = 128
+_MAX_UNFINISHED, _MAX_IDLE = MAX_UNFINISHED, MAX_IDLE
 # The idle ones are closed after this long, or a second before the endpoint says that it does.
 IDLE_S = 30.0
 _HINT_MARGIN_S = 1.0
@@ -98,11 +99,11 @@ class Link:
 
     def take(self) -> Http1Client | None:
         """A connection that is free, unless too many requests are not complete: then who asks has to be."""
-        return self.idle.pop() if self.idle and self.unfinished < MAX_UNFINISHED else None
+        return self.idle.pop() if self.idle and self.unfinished < _MAX_UNFINISHED else None
 
     def take_sure(self) -> Http1Client | None:
         """The same for a request that could not be sent again: not one that the endpoint has closed a moment ago."""
-        return self._take_sure() if self.unfinished < MAX_UNFINISHED else None
+        return self._take_sure() if self.unfinished < _MAX_UNFINISHED else None
 
     def _take_sure(self) -> Http1Client | None:
         while self.idle:
@@ -114,7 +115,7 @@ class Link:
 
     def park(self, exchange: Any) -> bool:
         """Wait for a connection; False where too many wait already."""
-        if len(self.waiting) >= MAX_WAITING and not self._make_place(exchange):
+        if self.waiting.size >= MAX_WAITING and not self._make_place(exchange):
             return False
         conn = self._take_sure() if self.idle and exchange.request_end and not exchange.needs_fresh else None
         if conn is not None:
@@ -128,7 +129,7 @@ class Link:
         return True
 
     def _is_full(self) -> bool:
-        return self.unfinished >= MAX_UNFINISHED or self.conns >= self.max_connections
+        return self.unfinished >= _MAX_UNFINISHED or self.conns >= self.max_connections
 
     def began(self, exchange: Any) -> None:
         """The first of the body of a request has come that may be waiting."""
@@ -169,12 +170,12 @@ class Link:
         if self.removed:
             return
         while (
-            self.dialling < len(self.waiting)
-            and self.unfinished + self.dialling < MAX_UNFINISHED
+            self.dialling < self.waiting.size
+            and self.unfinished + self.dialling < _MAX_UNFINISHED
             and self.conns + self.dialling < self.max_connections
         ):
             self.redial()
-        is_late = self.unfinished + self.dialling >= MAX_UNFINISHED
+        is_late = self.unfinished + self.dialling >= _MAX_UNFINISHED
         if is_complete and is_late and self.conns + self.dialling < self.max_connections:
             self.redial()
 
@@ -259,11 +260,11 @@ class Link:
         if self.removed:
             conn.close()
             return
-        exchange = self.waiting.find_next(is_fresh) if self.waiting else None
-        if exchange is not None and (exchange.request_end or self.unfinished < MAX_UNFINISHED):
+        exchange = self.waiting.find_next(is_fresh) if self.waiting.size else None
+        if exchange is not None and (exchange.request_end or self.unfinished < _MAX_UNFINISHED):
             self.waiting.discard(exchange)
             exchange.send(conn, now)
-        elif len(self.idle) < MAX_IDLE:
+        elif len(self.idle) < _MAX_IDLE:
             conn.rested = True
             self.idle.append(conn)
         else:
@@ -275,7 +276,7 @@ class Link:
         self.members.pop(conn, None)
         if conn.owner is None and conn in self.idle:
             self.idle.remove(conn)
-        if self.waiting:
+        if self.waiting.size:
             self._dial_more(self.waiting.find_next(True).request_end)
 
     def remove(self, now: float) -> None:
@@ -287,16 +288,16 @@ class Link:
 
     def scatter(self, now: float) -> None:
         """Nothing of what waits here was sent: other endpoints may have it."""
-        for _waiting in range(len(self.waiting)):
+        for _waiting in range(self.waiting.size):
             exchange = self.waiting.pop()
             exchange.redispatch(not self.removed, now)
 
     def close_idle(self, now: float) -> None:
         """Every second or so: end what nobody has used for long, or what others wait for."""
-        if self.waiting:
+        if self.waiting.size:
             if self._is_full():
                 self.make_room(now)
-            if self.waiting:
+            if self.waiting.size:
                 self._dial_more(self.waiting.find_next(True).request_end)
         for conn in [conn for conn in self.idle if now - conn.now > idle_limit_s(conn)]:
             conn.close()

@@ -1,5 +1,6 @@
 cdef class Queue:
     cdef object _bare, _begun, _whole
+    cdef public Py_ssize_t size
 
     cpdef put(self, exchange)
     cpdef discard(self, exchange)

@@ -12,17 +12,15 @@ from typing import Any
 
 
 class Queue:
-    """Of `exchange`s; who has more of its request than when it was put here has to be put anew."""
+    """Of `exchange`s, `size` of them; who has more of its request than when it was put here has to be put anew."""
 
-    __slots__ = ("_bare", "_begun", "_whole")
+    __slots__ = ("_bare", "_begun", "_whole", "size")
 
     def __init__(self) -> None:
         self._whole: OrderedDict[Any, None] = OrderedDict()
         self._begun: OrderedDict[Any, None] = OrderedDict()
         self._bare: OrderedDict[Any, None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._whole) + len(self._begun) + len(self._bare)
+        self.size = 0
 
     def __contains__(self, exchange: object) -> bool:
         return exchange in self._whole or exchange in self._begun or exchange in self._bare
@@ -31,11 +29,13 @@ class Queue:
         self.discard(exchange)
         queue = self._whole if exchange.request_end else self._begun if exchange.body_bytes else self._bare
         queue[exchange] = None
+        self.size += 1
 
     def discard(self, exchange: Any) -> None:
         for queue in (self._whole, self._begun, self._bare):
             if exchange in queue:
                 del queue[exchange]
+                self.size -= 1
 
     def pop(self) -> Any:
         """Anybody; there has to be one."""

@@ -86,7 +86,7 @@ def test_a_response_goes_on_without_what_is_for_this_hop() -> None:
     conn = client()
     feed(conn, raw + b"ab")
     assert conn.events == [
-        ("response", 200, LENGTH, OK + b"Content-Length: 2\r\nX: 1\r\n"),
+        ("response", 200, LENGTH, OK + b"Content-Length: 2\r\nX: 1\r\n\r\n"),
         ("data", b"ab"),
         ("end", b""),
     ]
@@ -95,20 +95,20 @@ def test_a_response_goes_on_without_what_is_for_this_hop() -> None:
 
 
 def test_nothing_to_take_out_means_the_same_bytes() -> None:
-    raw = b"HTTP/1.1 200 Fine\r\nServer: x\r\nContent-Length:  2\r\n"
-    assert read_responses(raw + b"\r\n")[0][3] == raw
+    raw = b"HTTP/1.1 200 Fine\r\nServer: x\r\nContent-Length:  2\r\n\r\n"
+    assert read_responses(raw)[0][3] == raw
 
 
 def test_the_answer_to_head_has_no_body_whatever_it_says() -> None:
     conn = client(HEAD)
     feed(conn, OK + b"Content-Length: 5\r\n\r\n")
-    assert conn.events == [("response", 200, NO_BODY, OK + b"Content-Length: 5\r\n"), ("end", b"")]
+    assert conn.events == [("response", 200, NO_BODY, OK + b"Content-Length: 5\r\n\r\n"), ("end", b"")]
     assert conn.reusable
 
 
 def test_what_a_response_says_too_often_goes_on_once() -> None:
     raw = OK + b"Content-Length: 3\r\nX: 1\r\nContent-Length: 3\r\nTransfer-Encoding: identity\r\n\r\n"
-    assert read_responses(raw)[0][3] == OK + b"Content-Length: 3\r\nX: 1\r\n"
+    assert read_responses(raw)[0][3] == OK + b"Content-Length: 3\r\nX: 1\r\n\r\n"
 
 
 def test_blanks_after_a_chunks_size() -> None:
@@ -127,9 +127,8 @@ def test_a_request_that_says_close_is_the_last() -> None:
 
 
 def test_lengths_where_they_must_not_be() -> None:
-    assert (
-        read_responses(b"HTTP/1.1 204 No\r\nContent-Length: 0\r\nX: 1\r\n\r\n")[0][3] == b"HTTP/1.1 204 No\r\nX: 1\r\n"
-    )
+    raw = b"HTTP/1.1 204 No\r\nContent-Length: 0\r\nX: 1\r\n\r\n"
+    assert read_responses(raw)[0][3] == b"HTTP/1.1 204 No\r\nX: 1\r\n\r\n"
 
 
 def test_interim_responses_come_before_the_response() -> None:
@@ -192,7 +191,7 @@ def test_websocket() -> None:
     conn = client(WEBSOCKET)
     feed(conn, SWITCH + b"\x81\x00", b"\r\n\r\n")
     conn.peer_ended(2.0)
-    encoded = b"HTTP/1.1 101 Switching Protocols\r\nX: 1\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    encoded = b"HTTP/1.1 101 Switching Protocols\r\nX: 1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
     assert conn.events == [("switched", encoded), ("data", b"\x81\x00\r\n\r\n"), ("tunnel ended",)]
     assert not conn.closed
 

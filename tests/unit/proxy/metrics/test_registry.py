@@ -73,6 +73,17 @@ def test_latency_buckets_are_linkerd_s_and_include_their_bound() -> None:
     assert counts == [2, 3, 4, 5, 6, 7]
 
 
+def test_what_is_counted_aside_is_told_whenever_it_is_asked_for() -> None:
+    registry = Registry()
+    handle = registry.http(LABELS)
+    for count, (status, latency_ms) in enumerate([(200, 0.5), (200, 0.5), (200, 7.0), (503, 7.0), (200, 0.5)], 1):
+        handle.observe(status == 200, status, -1, latency_ms)
+        assert sum(handle.responses.values()) == sum(handle.buckets) == handle.activity() == count
+        assert not handle.is_open()
+    assert handle.responses == {200 << 6 | 1: 4, 503 << 6: 1}
+    assert [handle.buckets[0], handle.buckets[5]] == [3, 2]
+
+
 def test_outcomes_are_bounded() -> None:
     registry = Registry()
     handle = registry.http(LABELS)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from proxy.relay.relay import TICK_S
+from proxy.codec.h1_request import make_route_block
+from proxy.relay.relay import TICK_S, Relay
+from tests.playbook.h1_stage import Tally
 from tests.playbook.stage import Stage
 from tests.playbook.voice import GRPC_REQUEST
 
@@ -22,6 +24,21 @@ def test_decisions_are_kept_until_they_are_forgotten() -> None:
     stage.request(other)
     assert len(asked) == 2
     stage.finish()
+
+
+def test_the_latest_decision_is_that_of_its_authority_and_path_alone() -> None:
+    asked: list[tuple[bytes, bytes]] = []
+    relay = Relay(lambda authority, path: (asked.append((authority, path)), (None, 0.0))[1], lambda: 0.5, Tally())
+    for authority, path in [(b"a", b"/"), (b"a", b"/"), (b"a", b"/b"), (b"", b""), (b"a", b"/"), (b"b", b"/")]:
+        assert relay.decide(make_route_block(b"GET", authority, path)).authority == authority.decode()
+    assert asked == [(b"a", b"/"), (b"a", b"/b"), (b"", b""), (b"b", b"/")]
+    relay.forget_decisions()
+    relay.decide(make_route_block(b"GET", b"b", b"/"))
+    assert len(asked) == 5
+    long = b"/" + b"x" * 2_000
+    for _ in range(2):  # too long to be kept, so each is asked for
+        relay.decide(make_route_block(b"GET", b"b", long))
+    assert asked[5:] == [(b"b", long)] * 2
 
 
 def test_decisions_are_bounded() -> None:
