@@ -59,11 +59,16 @@ def find_stale() -> list[str]:
 
 def is_stale(module: Path) -> bool:
     stem = module.with_name(module.name.partition(".")[0])
-    sources = [stem.with_suffix(".py"), stem.with_suffix(".pxd")]
+    sources = [stem.with_suffix(".py"), stem.with_suffix(".pxd"), *find_shared()]
     return not all(source.exists() and source.stat().st_mtime <= module.stat().st_mtime for source in sources)
 
 
+def find_shared() -> list[Path]:
+    """A `.pxd` alone is C for others."""
+    return [path for path in PROXY.rglob("*.pxd") if not path.with_suffix(".py").exists()]
+
+
 def find_uncompiled() -> list[str]:
-    """Typed modules without a compiled one beside them; a `.pxd` alone is C for others."""
-    typed = sorted(path for path in PROXY.rglob("*.pxd") if path.with_suffix(".py").exists())
+    """Typed modules without a compiled one beside them."""
+    typed = sorted(set(PROXY.rglob("*.pxd")) - set(find_shared()))
     return [str(path.relative_to(ROOT)) for path in typed if not list(path.parent.glob(f"{path.stem}.*.so"))]

@@ -4,7 +4,7 @@ from proxy.codec.h1_request cimport RequestHead, read_request
 from proxy.codec.h1_response cimport ResponseHead, read_response
 from proxy.codec.limits cimport Limits
 
-cdef int _MANY_MISSES, _MARKS_MASK, _MARK_SHIFT, _SELDOM
+cdef int _MARKS_MASK, _MARK_SHIFT
 
 @cython.final
 cdef class Generations:
@@ -13,10 +13,7 @@ cdef class Generations:
     cdef public object last
     cdef public Py_ssize_t generation_bytes, used_bytes
 
-    cdef public long long misses
-
     cpdef find(self, bytes raw)
-    cdef bint rests(self) except -1
     @cython.locals(cost_bytes=Py_ssize_t)
     cpdef keep(self, bytes raw, head)
 

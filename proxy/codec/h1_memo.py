@@ -19,21 +19,15 @@ GENERATION_BYTES = 131_072
 ENTRY_BYTES = 900
 # Applications set many cookies, and have no more bytes for them than others.
 MAX_RESPONSE_FIELDS = 1_000
-# Where so many in a row were new, so few more are looked up: to hash a head that is new costs a third of reading it.
-_MANY_MISSES = 64
-_SELDOM = 7
 # A byte of a head's hash stands where other bits of it say. That two heads have the same mark costs an entry.
 _MARKS_MASK = 4_095
 _MARK_SHIFT = 12
 
 
 class Generations:
-    """Heads of one kind by their bytes. The one that was found last is compared first: hashing a head costs more.
+    """Heads of one kind by their bytes. The one that was found last is compared first: hashing a head costs more."""
 
-    `misses` were not found since one was.
-    """
-
-    __slots__ = ("generation_bytes", "last", "last_raw", "misses", "old", "used_bytes", "young")
+    __slots__ = ("generation_bytes", "last", "last_raw", "old", "used_bytes", "young")
 
     def __init__(self, generation_bytes: int) -> None:
         self.generation_bytes = generation_bytes
@@ -42,29 +36,20 @@ class Generations:
         self.used_bytes = 0
         self.last_raw = b""
         self.last: Any = None
-        self.misses = 0
 
     def find(self, raw: bytes) -> Any:
         """None for what is not remembered."""
         if raw == self.last_raw:
             return self.last
-        self.misses += 1
-        if self.rests():
-            return None
         head = self.young.get(raw)
         if head is None:
             head = self.old.get(raw)
             if head is None:
                 return None
             self.keep(raw, head)
-        self.misses = 0
         self.last_raw = raw
         self.last = head
         return head
-
-    def rests(self) -> bool:
-        """Whether the head that was asked for just now is one of those that are not looked for."""
-        return self.misses > _MANY_MISSES and self.misses % _SELDOM != 0
 
     def keep(self, raw: bytes, head: Any) -> None:
         cost_bytes = 2 * len(raw) + ENTRY_BYTES
@@ -122,7 +107,7 @@ class HeadMemo:
         head: RequestHead | None = self.requests.find(raw)
         if head is None:
             head = read_request(raw, self.max_bytes, self.max_fields)
-            if not self.requests.rests() and not self._is_first(raw):
+            if not self._is_first(raw):
                 self.requests.keep(raw, head)
         return head
 
@@ -131,7 +116,7 @@ class HeadMemo:
         head: ResponseHead | None = self.responses.find(raw)
         if head is None:
             head = read_response(raw, self.max_bytes, self.max_response_fields)
-            if not self.responses.rests() and not self._is_first(raw):
+            if not self._is_first(raw):
                 self.responses.keep(raw, head)
         return head
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-import proxy.net.send as sockets
+import proxy.net.send as sockets  # compiled, it is csend.pxd
 from proxy.codec.constants import TURN
 from proxy.codec.h1_client import Http1Client
 from proxy.codec.h1_connection import HEAD_COST, Http1Connection
@@ -248,6 +248,8 @@ class Http1Adapter:
     def _write(self, data: bytes) -> None:
         """To the socket itself, at a fraction of what it costs through the transport; that keeps what is not taken."""
         transport = self.transport
+        if self.finished:
+            raise RuntimeError("bytes after our end")
         self.tcp.write_bytes += len(data)
         if self.fd < 0:
             self.fd = transport.get_extra_info("socket").fileno()

@@ -45,7 +45,7 @@ cdef class Exchange:
     cdef _reason(self, Cluster cluster)
     cdef _limit_wait(self, double at_s)
     cdef _set_deadline(self, double at_s)
-    @cython.locals(up=Http1Client, down=Http1Server, head=RequestHead, body=list, piece=bytes, link=Link)
+    @cython.locals(up=Http1Client, down=Http1Server, head=RequestHead, body=list, link=Link)
     cpdef send(self, conn, double now)
     cpdef redispatch(self, bint unreached, double now)
     @cython.locals(up=Http1Client, body=list)

@@ -227,8 +227,7 @@ class Exchange:
         up.send_request(head)
         body = self.body
         if body is not None:
-            for piece in body:
-                up.send_data(piece)
+            up.send_data(b"".join(body))
             if self.body_bytes > MAX_REPLAY_BYTES:
                 self.body = None
             if self.request_end:

@@ -22,6 +22,9 @@ class Queue:
         self._bare: OrderedDict[Any, None] = OrderedDict()
         self.size = 0
 
+    def __len__(self) -> int:
+        return self.size
+
     def __contains__(self, exchange: object) -> bool:
         return exchange in self._whole or exchange in self._begun or exchange in self._bare
 

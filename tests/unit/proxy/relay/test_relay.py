@@ -32,6 +32,9 @@ def test_the_latest_decision_is_that_of_its_authority_and_path_alone() -> None:
     for authority, path in [(b"a", b"/"), (b"a", b"/"), (b"a", b"/b"), (b"", b""), (b"a", b"/"), (b"b", b"/")]:
         assert relay.decide(make_route_block(b"GET", authority, path)).authority == authority.decode()
     assert asked == [(b"a", b"/"), (b"a", b"/b"), (b"", b""), (b"b", b"/")]
+    relay.decisions.clear()
+    relay.decide(make_route_block(b"GET", b"b", b"/"))
+    assert len(asked) == 4  # the latest is not looked up
     relay.forget_decisions()
     relay.decide(make_route_block(b"GET", b"b", b"/"))
     assert len(asked) == 5

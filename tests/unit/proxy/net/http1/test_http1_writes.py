@@ -90,6 +90,25 @@ async def test_what_it_does_not_take_comes_before_what_is_written_later(writer: 
     assert writer.adapter.tcp.write_bytes == len(sent) + 4
 
 
+async def test_a_socket_that_takes_nothing_is_no_fault(writer: Writer) -> None:
+    fd = writer.adapter.transport.get_extra_info("socket").fileno()
+    filled = 0
+    while size := send_now(fd, bytes(1 << 16)):
+        filled += size
+    writer.write(b"last")
+    assert writer.adapter.keeps_some
+    assert writer.adapter.error is None
+    assert await writer.read(filled + 4) == bytes(filled) + b"last"
+
+
+async def test_what_is_written_after_our_end_is_a_bug_of_ours_and_no_fault_of_the_peer(writer: Writer) -> None:
+    writer.conn.finish()
+    writer.write(b"")
+    writer.write(b"late")
+    await asyncio.wait_for(writer.conn.gone.wait(), 5)
+    assert writer.adapter.tcp.closed == {"": 1}
+
+
 async def test_the_error_of_a_socket_is_the_one_that_it_said_first(writer: Writer) -> None:
     """A reset is told once; whoever writes again hears of a broken pipe."""
     reset_at_close(writer.peer)
