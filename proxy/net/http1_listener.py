@@ -183,7 +183,7 @@ class Http1Listener:
                 yield None
 
     def _evict(self, adapter: Http1Adapter) -> None:
-        self.adapters.pop(adapter, None)
+        self._ended(adapter, "")
         adapter.abort()
 
     def find_held(self) -> Iterator[tuple[int, Http1Adapter]]:

@@ -342,6 +342,21 @@ async def test_a_client_counts_for_two_until_it_is_seen_idle(sidecar: Sidecar) -
     assert sidecar.listener.count_descriptors() == 0
 
 
+async def test_who_is_ended_to_make_room_counts_no_more(sidecar: Sidecar) -> None:
+    await sidecar.start()
+    newcomer, used = await sidecar.connect(), await sidecar.connect()
+    await ask(*used)
+    for _ in range(2):
+        [*idle] = sidecar.listener.find_idle()
+        assert idle[0] is not None
+        idle[0].end()
+        assert sidecar.listener.count_descriptors() == 2 * sidecar.listener.count()
+    await until(lambda: sidecar.tcp.open_connections() == 0)
+    assert sidecar.listener.count_descriptors() == 0
+    for _, writer in (newcomer, used):
+        writer.close()
+
+
 async def test_old_connections_are_told_so(sidecar: Sidecar) -> None:
     sidecar.listener.max_age_s = 100.0
     await sidecar.start()
