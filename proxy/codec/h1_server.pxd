@@ -20,7 +20,7 @@ cdef class Http1Server(Http1Connection):
     cpdef surplus_received(self)
     @cython.locals(p=cython.p_uchar)
     cpdef Py_ssize_t _read_surplus(self, bytearray buf, Py_ssize_t pos, Py_ssize_t end) except -1
-    @cython.locals(encoded=bytes)
+    @cython.locals(encoded=bytes, tail=bytes)
     cpdef send_response(self, ResponseHead head, int framing, bint keep)
     cpdef answered(self, double now)
     cpdef unblock(self)

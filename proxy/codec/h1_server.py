@@ -93,12 +93,15 @@ class Http1Server(Http1Connection):
             framing = _CHUNKED if self.minor else _UNTIL_CLOSE
             keep = keep and framing == _CHUNKED
         self.keep = keep
-        encoded = head.encoded
+        tail = b""
         if framing == _CHUNKED:
-            encoded = encoded[: len(encoded) - 2] + (_CHUNKED_KEEP if keep else _CHUNKED_CLOSE)
-        elif not keep or not self.minor:
-            encoded = encoded[: len(encoded) - 2] + (_KEEP if keep else _CLOSE)
-        self.send_head(encoded, framing)
+            tail = _CHUNKED_KEEP if keep else _CHUNKED_CLOSE
+        elif not keep:
+            tail = _CLOSE
+        elif not self.minor:
+            tail = _KEEP
+        encoded = head.encoded
+        self.send_head(encoded[: len(encoded) - 2] + tail if tail else encoded, framing)
 
     def answered(self, now: float) -> None:
         """The response is complete: on to the next request, or to the end."""

@@ -33,6 +33,7 @@ cdef class Http1Adapter:
     cpdef settle(self)
     @cython.locals(sent=Py_ssize_t)
     cdef _write(self, bytes data)
+    cdef int _find_fd(self) except -1
     @cython.locals(conn=Http1Connection, tail=bytes, taken=Py_ssize_t)
     cdef _set_reading(self)
     cpdef _go_on(self)

@@ -251,11 +251,9 @@ class Http1Adapter:
         if self.finished:
             raise RuntimeError("bytes after our end")
         self.tcp.write_bytes += len(data)
-        if self.fd < 0:
-            self.fd = transport.get_extra_info("socket").fileno()
         if self.keeps_some:
             self.keeps_some = transport.get_write_buffer_size() > 0
-        sent = 0 if self.keeps_some else sockets.send_now(self.fd, data)
+        sent = 0 if self.keeps_some else sockets.send_now(self._find_fd(), data)
         if sent == len(data):
             return
         if sent < 0:
@@ -264,6 +262,12 @@ class Http1Adapter:
         else:
             self.keeps_some = True
             transport.write(data[sent:])
+
+    def _find_fd(self) -> int:
+        """Asked for where it is needed, and once: uvloop keeps a socket object for whoever asks."""
+        if self.fd < 0:
+            self.fd = self.transport.get_extra_info("socket").fileno()
+        return self.fd
 
     def _set_reading(self) -> None:
         """What has come already is taken before anything else is read."""
@@ -318,7 +322,7 @@ class Http1Adapter:
         if self.transport is None:
             return True
         poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        poll.register(self._find_fd(), select.POLLIN | select.POLLRDHUP)
         return bool(poll.poll(0))
 
     def abort(self) -> None:

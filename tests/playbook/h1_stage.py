@@ -197,6 +197,6 @@ class Stage:
             assert endpoint.link.conns == 0
             assert endpoint.link.unfinished == 0
             assert not endpoint.link.idle
-            assert not endpoint.link.waiting.size
+            assert not endpoint.link.waiting
         assert not self.cluster.waiting
         assert not self.relay.deadlines

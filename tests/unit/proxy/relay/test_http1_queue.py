@@ -26,8 +26,8 @@ def make_queue(*waiting: Waiting) -> Queue:
 def test_complete_ones_are_first_then_those_that_come_in_each_in_their_order() -> None:
     bare, begun, whole, later = Waiting(), Waiting(body_bytes=1), Waiting(request_end=True), Waiting(request_end=True)
     queue = make_queue(bare, begun, whole, later)
-    assert [queue.pop() for _ in range(queue.size)] == [whole, later, begun, bare]
-    assert queue.size == 0
+    assert [queue.pop() for _ in range(len(queue))] == [whole, later, begun, bare]
+    assert not queue
     assert queue.find_next(True) is None
 
 
@@ -37,7 +37,7 @@ def test_who_has_begun_goes_before_those_who_have_not() -> None:
     second.body_bytes = 5
     queue.put(second)
     assert queue.find_next(True) is second
-    assert queue.size == 2
+    assert len(queue) == 2
 
 
 def test_what_was_lost_on_an_old_connection_is_not_given_to_another_one() -> None:
@@ -63,8 +63,8 @@ def test_who_has_sent_nothing_gives_its_place_first() -> None:
 def test_who_is_not_there_cannot_be_taken_out() -> None:
     queue = make_queue(there := Waiting())
     queue.discard(Waiting())
-    assert queue.size == 1
+    assert len(queue) == 1
     assert there in queue
     queue.discard(there)
     assert there not in queue
-    assert queue.size == 0
+    assert not queue
