@@ -77,6 +77,7 @@ class Http1:
     async def tick(self, now: float) -> None:
         """As `Traffic` has it."""
         await tell_due(self.relay.find_due(now), self.flush, now)
+        self.pool.tick()
 
     async def sweep(self, now: float) -> None:
         """As `Traffic` has it."""

@@ -110,11 +110,14 @@ class Http1Pool:
         self.asked[adapter] = heard_s
         return has_sent or adapter.conn.closed or count_unwritten(adapter.transport) > 0
 
-    async def sweep(self, now: float) -> None:
-        """Every second or so: close what has been idle for long, and end those whose endpoint is gone."""
+    def tick(self) -> None:
+        """Ten times a second or so: see who is there, before the next process can be."""
         suspects = self.relay.suspects
         while suspects:
             suspects.popitem()[0].seek()
+
+    async def sweep(self, now: float) -> None:
+        """Every second or so: close what has been idle for long, and end those whose endpoint is gone."""
         links = {adapter.conn.link for adapter in self.adapters if isinstance(adapter.conn, Upstream)}
         for link in links:
             link.close_idle(now)

@@ -82,6 +82,7 @@ async def sweep(relay: Relay, listener: Http1Listener, pool: Http1Pool) -> None:
         now = monotonic()
         for exchange in relay.find_due(now):
             exchange.deadline_passed(now)
+        pool.tick()
         if ticks % _SWEEP_TICKS == 0:
             await listener.sweep(now)
             await pool.sweep(now)

@@ -189,7 +189,9 @@ def test_who_waits_for_an_endpoint_that_refuses_goes_to_another(make: MakeStage)
     stage = make(count=2, dials=False)
     client = stage.client()
     client.send(POST)
-    stage.refuse(stage.dialled.pop())
+    refused = stage.dialled.pop()
+    stage.refuse(refused)
+    assert refused.endpoint.rtt(stage.now) == 0.0  # that somebody has waited there says nothing of who comes back
     assert len(stage.dialled) == 2  # the one that refused is tried again, and the other is dialled
     other = next(link for link in stage.dialled if not link.failures)
     up = stage.connect(other)

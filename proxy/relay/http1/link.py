@@ -225,11 +225,12 @@ class Link:
         self.cluster.last_error = error
         if self.removed:
             return
-        if not self.conns:
-            self.endpoint.renew()
         if self.endpoint.ready:
             self.cluster.set_ready(self.endpoint, False, now)
         self.scatter(now)
+        if not self.conns:
+            # After those who have waited here for nothing, since each says how long.
+            self.endpoint.renew()
         if self.dialling == 0:
             if is_refused and self.is_foreign():
                 self._refuse(now)

@@ -71,7 +71,9 @@ async def run_pod(delay_s: float = 0.0) -> AsyncIterator[Pod]:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             heard.append(head)
-            if not head.startswith(b"PRI"):
+            if head.startswith(b"POST /crash "):
+                server.close()
+            elif not head.startswith(b"PRI"):
                 await asyncio.sleep(delay_s)
                 writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
                 await writer.drain()
@@ -97,6 +99,16 @@ async def run_pod(delay_s: float = 0.0) -> AsyncIterator[Pod]:
 async def test_a_request_goes_where_it_was_going() -> None:
     async with run_pod() as pod:
         assert (await pod.ask(("127.0.0.1", pod.port), POST)).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_lost_a_request_is_looked_for_and_what_died_with_it_is_forgotten() -> None:
+    async with run_pod() as pod:
+        answer = await pod.ask(("127.0.0.1", pod.port), POST.replace(b" / ", b" /crash "))
+        assert answer.startswith(b"HTTP/1.1 502")
+        (cluster,) = pod.traffic.clusters.http1_by_name.values()
+        (endpoint,) = cluster.balancer.endpoints
+        await eventually(lambda: "refused" in cluster.last_error)
+        assert not endpoint.estimate.known
 
 
 async def test_who_waits_for_a_word_of_the_control_plane_takes_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -597,6 +597,24 @@ async def test_an_endpoint_that_comes_up_later_is_dialled_until_it_does(sidecar:
     assert await reader.readexactly(len(OK)) == OK
 
 
+async def test_who_lost_a_request_is_looked_for_and_what_died_with_it_is_forgotten(sidecar: Sidecar) -> None:
+    async def crash(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        sidecar.servers[0].close()
+        writer.transport.abort()
+
+    port = await sidecar.serve(crash, 0)
+    await sidecar.start(backend_port=port)
+    reader, writer = await sidecar.connect()
+    writer.write(GET)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 502 ")
+    (endpoint,) = sidecar.cluster.balancer.endpoints
+    assert endpoint.rtt(monotonic()) > 1.0
+    sidecar.pool.tick()
+    await until(lambda: not endpoint.ready)
+    assert endpoint.rtt(monotonic()) == 0.0
+
+
 async def test_nobody_listens_where_the_application_was_going(
     sidecar: Sidecar, capsys: pytest.CaptureFixture[str]
 ) -> None:
