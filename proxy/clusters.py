@@ -179,6 +179,7 @@ class Clusters:
             http1.failfast_s = wish.failfast_timeout_s
             self._fill_http1(http1, addresses, wish.connect_timeout_s, now)
         if opaque is not None:
+            opaque.connect_timeout_s, opaque.failfast_s = wish.connect_timeout_s, wish.failfast_timeout_s
             opaque.replace(addresses)
 
     def _fill_http1(

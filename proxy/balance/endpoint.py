@@ -180,5 +180,5 @@ class Endpoint:
             breaker.fault(now)
             if self.owner is not None:
                 self.owner.judge(self, now, wait_s)
-        elif breaker.is_probe(elapsed_s, now):
+        elif self.owner is not None and breaker.is_probe(elapsed_s, now):
             self.owner.postpone(self, now, wait_s)

@@ -179,6 +179,7 @@ class Pool:
         link.dialling = False
         if not link.conns:
             link.endpoint.renew()
+        if link.waiting or not link.conns:
             link.dial_more()
         if is_closed:
             link.cluster.give_up(monotonic())

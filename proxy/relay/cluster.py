@@ -104,7 +104,14 @@ class Cluster:
 
     def set_ready(self, endpoint: Endpoint, ready: bool, now: float) -> None:
         self.balancer.set_ready(endpoint, ready)
+        if ready and endpoint.breaker.streak:
+            # What it lost with its last connection was counted when it was not ready, so that it could not be ejected.
+            self.balancer.judge(endpoint, now, 0.0)
         self.refresh(now)
+
+    def has_another_ready(self, endpoint: Endpoint) -> bool:
+        """Whether another one could have a request at once."""
+        return any(other is not endpoint for other in self.balancer.ready)
 
     def refresh(self, now: float) -> None:
         """After any change of readiness: send on what waits, or start the clock."""

@@ -426,7 +426,7 @@ class Exchange:
     def redispatch(self, now: float) -> None:
         """The endpoint went before anything was sent to it."""
         if not self.done:
-            self._leave_endpoint(CANCELLED, now)
+            self._leave_endpoint(ABANDONED, now)
             self.dispatch(now)
 
     # ---- ends

@@ -27,6 +27,38 @@ def test_a_connection_lost_before_the_headers(stage: Stage) -> None:
     stage.check_idle()
 
 
+def test_who_crashes_at_each_request_is_ejected_though_it_is_back_each_time(make_stage: MakeStage) -> None:
+    stage = make_stage(3)
+    stage.connect_all()
+    down = stage.client()
+    link = stage.endpoints[0].link
+    lost = 0
+    for _ in range(200):
+        up, there = stage.where(down, stage.request(down))
+        if up.conn.link is link:
+            lost += 1
+            up.hang_up("connection reset by peer")
+            link.endpoint.renew()  # as a dial that is refused does
+            stage.connect(link)
+        else:
+            up.feed(up.voice.headers(there, GRPC_RESPONSE) + up.voice.headers(there, GRPC_OK, end=True))
+        stage.now += 0.01
+    assert 7 <= lost < 12
+    assert link.endpoint.breaker.backoff_s > 0.0
+    stage.check_idle()
+
+
+def test_who_waits_for_room_at_an_endpoint_that_goes_says_nothing_of_its_latency(make_stage: MakeStage) -> None:
+    stage = make_stage(1)
+    (up,) = stage.connect_all({3: 0})
+    down = stage.client()
+    stage.request(down)
+    up.hang_up()
+    assert stage.endpoints[0].rtt(stage.now) == 0.0
+    (up,) = stage.connect_all()
+    assert len(up.hear("HEADERS")) == 1
+
+
 def test_a_connection_lost_within_the_response(stage: Stage) -> None:
     down = stage.client()
     ids = [stage.request(down), stage.request(down, GET_REQUEST)]

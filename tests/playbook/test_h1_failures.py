@@ -230,6 +230,144 @@ def test_no_endpoint_takes_connections(make: MakeStage) -> None:
     assert b"gossamer-error: no-endpoint" in client.take()
 
 
+def test_an_endpoint_that_takes_no_more_connections_serves_on_those_that_it_has(make: MakeStage) -> None:
+    """Its backlog is full, or its descriptors are taken, or we have no port left."""
+    stage = make()
+    clients = [stage.client() for _ in range(4)]
+    for client in clients[:2]:
+        client.send(GET)
+    first, second = stage.ups
+    stage.dials = False
+    for client in clients[2:]:
+        client.send(GET)
+    for _ in range(2):
+        stage.refuse(stage.dialled.pop())
+    (link,) = stage.dialled
+    assert link.endpoint.ready
+    assert link.endpoint.rtt(stage.now) < 1.0
+    first.send(OK)
+    assert clients[0].take() == OK
+    assert first.take() == GET + GET
+    stage.connect(stage.dialled.pop())
+    assert stage.ups[-1].take() == GET
+    for up in stage.ups:
+        up.send(OK)
+    assert [client.take() for client in clients[1:]] == [OK] * 3
+    assert second.take() == GET
+
+
+def test_and_is_asked_again_when_nobody_else_can_be(make: MakeStage) -> None:
+    stage = make(count=2)
+    clients = [stage.client() for _ in range(3)]
+    for client in clients[:2]:
+        client.send(GET)
+    mine, other = (up.conn.link for up in stage.ups)
+    mine.redial()
+    stage.refuse(mine)
+    assert not mine.endpoint.ready
+    stage.cluster.set_ready(other.endpoint, False, stage.now)
+    clients[2].send(GET)
+    assert clients[2].take() == b""
+    stage.ups[0].send(OK)
+    assert mine.endpoint.ready
+    assert stage.ups[0].take() == GET + GET
+
+
+def test_a_retry_that_reaches_nobody_else_goes_back(make: MakeStage) -> None:
+    """Whose idle connection has ended may well be there."""
+    stage = make(count=2)
+    client = stage.client()
+    for _ in range(4):
+        up = reach(stage, client)
+        up.send(OK)
+        client.take()
+    first = reach(stage, client)
+    (other,) = set(stage.ups) - {first}
+    other.end()
+    stage.dials = False
+    first.end()
+    assert stage.dialled == [other.conn.link]
+    stage.refuse(stage.dialled.pop())
+    again = stage.connect(next(link for link in stage.dialled if link is first.conn.link))
+    assert again.take() == GET
+    again.send(OK)
+    assert client.take() == OK
+
+
+def test_many_that_cannot_be_reached_take_no_longer_than_one(make: MakeStage) -> None:
+    stage = make(count=20, dials=False)
+    client = stage.client()
+    client.send(GET)
+    for _ in range(3):
+        assert client.take() == b""
+        stage.wait(1.0)
+        for link in stage.dialled[:]:
+            stage.dialled.remove(link)
+            link.failed("10.0.0.1:1: connect timed out", stage.now)
+    stage.wait(1.2)
+    assert b"gossamer-error: connect-failed" in client.take()
+
+
+@pytest.mark.parametrize("ends", ["the client goes", "the route's timeout", "the dial fails"])
+def test_who_waits_for_a_dial_in_vain_says_nothing_of_who_answers_then(make: MakeStage, ends: str) -> None:
+    stage = make(count=2, dials=False, timeout_s=0.5)
+    clients = [stage.client() for _ in range(20)]
+    for client in clients:
+        client.send(GET)
+    if ends == "the client goes":
+        for client in clients:
+            client.lose()
+    elif ends == "the route's timeout":
+        stage.wait(0.7)
+        assert all(b"gossamer-error: timeout" in client.take() for client in clients)
+    for link in stage.dialled[:]:
+        stage.dialled.remove(link)
+        if ends == "the dial fails":
+            link.failed("10.0.0.1:1: connect timed out", stage.now)
+            stage.flush()
+        else:
+            stage.connect(link)
+    for endpoint in stage.cluster.balancer.endpoints:
+        assert endpoint.rtt(stage.now) == 0.0
+        assert endpoint.breaker.faults(stage.now) == 0
+
+
+def test_who_ends_each_connection_at_its_first_request_fails_however_long_it_was_idle(stage: Stage) -> None:
+    client = stage.client()
+    endpoint = stage.cluster.balancer.endpoints[0]
+    for lost in range(1, 4):
+        client.send(POST)
+        stage.ups[-1].end()
+        assert client.take().startswith(b"HTTP/1.1 502 ")
+        assert endpoint.breaker.faults(stage.now) == lost
+        endpoint.link.seek()
+        assert len(endpoint.link.idle) == 1
+        stage.wait(1.0)
+
+
+def test_who_crashes_at_each_request_is_ejected_though_it_is_back_each_time(make: MakeStage) -> None:
+    stage = make(count=3)
+    client = stage.client()
+    endpoint = stage.cluster.balancer.endpoints[0]
+    link = endpoint.link
+    for _ in range(200):
+        client.send(POST)
+        up = next(up for up in stage.ups if up.take() == POST)
+        if up.conn.link is not link:
+            up.send(OK)
+        else:
+            up.end()
+            stage.dials = False
+            link.seek()
+            stage.refuse(stage.dialled.pop())
+            stage.connect(stage.dialled.pop())
+            stage.dials = True
+        client.take()
+        stage.now += 0.01
+    assert endpoint.breaker.backoff_s > 0.0
+    assert [status for (status, _), count in stage.outcomes().items() if count > 20] == [200]
+
+
 def test_nobody_listens_where_the_application_itself_was_going(make: MakeStage) -> None:
     """It learns that at once, as it would without a mesh; and at once that somebody does."""
     stage = make(dials=False, is_foreign=True)

@@ -27,12 +27,12 @@ cdef class Exchange:
     cdef public list body
     cdef public long long body_bytes
     cdef public tuple tried
-    cdef public bint request_end, responding, sampled, faulty, done, reused, needs_fresh, unreached, tunnelling, uploading
+    cdef public bint request_end, responding, sampled, faulty, done, reused, proven, needs_fresh, tunnelling, uploading
     cdef public bytes trailers
     cdef public Decision decision
     cdef public Endpoint endpoint
     cdef public HttpMetrics handle
-    cdef public double started_s, begun_s, ended_s, expires_s, retry_after_s, uploads_until_s
+    cdef public double started_s, begun_s, ended_s, expires_s, retry_after_s, uploads_until_s, unreached_s
     cdef public int status
     cdef public long long tick
 

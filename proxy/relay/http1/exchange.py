@@ -68,6 +68,7 @@ class Exchange:
         "handle",
         "head",
         "needs_fresh",
+        "proven",
         "relay",
         "request_end",
         "responding",
@@ -80,7 +81,7 @@ class Exchange:
         "trailers",
         "tried",
         "tunnelling",
-        "unreached",
+        "unreached_s",
         "up",
         "uploading",
         "uploads_until_s",
@@ -106,10 +107,13 @@ class Exchange:
         self.ended_s = 0.0
         self.status = 0
         self.retry_after_s = -1.0
-        # Its connection has waited for it; it must have one that has not; an endpoint could not be dialled.
+        # Its connection has waited for it, and has answered before: that it ends then is no fault.
         self.reused = False
+        self.proven = False
+        # It must have a connection that has not waited.
         self.needs_fresh = False
-        self.unreached = False
+        # When an endpoint could first not be dialled for it, 0.0 for never.
+        self.unreached_s = 0.0
         self.responding = False
         self.tunnelling = False
         self.sampled = False
@@ -165,7 +169,7 @@ class Exchange:
             self.send(conn, now)
         elif link.park(self):
             if self.up is None and not self.done:
-                self._limit_wait(now + cluster.failfast_s)
+                self._limit_wait((self.unreached_s or now) + cluster.failfast_s)
         else:
             self.fail(OVERLOAD, cluster.name, now)
 
@@ -195,7 +199,7 @@ class Exchange:
                 link.redial()
 
     def _reason(self, cluster: Cluster) -> Failure:
-        return CONNECT_FAILED if self.unreached else cluster.failure
+        return CONNECT_FAILED if self.unreached_s else cluster.failure
 
     def _limit_wait(self, at_s: float) -> None:
         if self.expires_s and self.expires_s < at_s:
@@ -220,6 +224,8 @@ class Exchange:
         up.owner = self
         self.up = up
         self.reused = up.rested
+        self.proven = up.messages > 0
+        self.unreached_s = 0.0
         if not self.request_end:
             link: Link = up.link
             link.unfinished += 1
@@ -240,9 +246,13 @@ class Exchange:
     def redispatch(self, unreached: bool, now: float) -> None:
         """The endpoint went, or could not be reached, before anything was sent to it."""
         if not self.done:
-            self.unreached = self.unreached or unreached
+            if unreached and not self.unreached_s:
+                self.unreached_s = now
+            if unreached and self.needs_fresh and self.reused:
+                # Whose idle connection ended may well be there, and who could not be reached is not ready now.
+                self.tried = ()
             # No penalty: that it is not ready until a dial succeeds keeps requests away, and no longer than it must.
-            self._leave_endpoint(CANCELLED, now)
+            self._leave_endpoint(ABANDONED, now)
             self.dispatch(now)
 
     # ---- from downstream
@@ -453,7 +463,7 @@ class Exchange:
             self._retry(now)
         else:
             # The end of a connection that was idle is no fault of the endpoint's.
-            self.fail(failure, detail, now, not (may_retry and self.reused))
+            self.fail(failure, detail, now, not (may_retry and self.reused and self.proven))
 
     def _may_be_sent_again(self) -> bool:
         """Once, and not again by who has it then: what ends its hosts is not to reach all of them.
@@ -466,9 +476,8 @@ class Exchange:
         return self.reused or self._has_another_ready()
 
     def _has_another_ready(self) -> bool:
-        """Whether another endpoint could have it at once."""
         cluster, endpoint = self.decision.cluster, self.endpoint
-        return cluster is not None and any(other is not endpoint for other in cluster.balancer.ready)
+        return cluster is not None and endpoint is not None and cluster.has_another_ready(endpoint)
 
     def _retry(self, now: float) -> None:
         self.relay.tally.replayed()
@@ -477,7 +486,7 @@ class Exchange:
         if self.endpoint is not None and self._has_another_ready():
             # What ends its connections may be about to end itself.
             self.tried = (self.endpoint,)
-        self._leave_endpoint(CANCELLED if self.reused else FAULT, now)
+        self._leave_endpoint(CANCELLED if self.reused and self.proven else FAULT, now)
         self.needs_fresh = True
         self.dispatch(now)
 
@@ -632,10 +641,13 @@ class Exchange:
         endpoint = self.endpoint
         if endpoint is not None:
             self.endpoint = None
+            link: Link = endpoint.link
             if not self.request_end and outcome == CANCELLED:
                 outcome = ABANDONED
+            elif link.waiting.size and self in link.waiting and not link.is_full():
+                # It has waited for a dial: how long that takes says nothing of who answers then.
+                outcome = ABANDONED
             endpoint.end(outcome, now - self.begun_s, self.sampled, now, retry_after_s)
-            link: Link = endpoint.link
             if self.uploading:
                 self._upload_over(link)
             if link.waiting.size:

@@ -28,7 +28,7 @@ cdef class Link:
     cpdef bint park(self, exchange) except -1
     cpdef began(self, exchange)
     cpdef completed(self, exchange)
-    cdef bint _is_full(self)
+    cpdef bint is_full(self)
     cdef bint _make_place(self, exchange) except -1
     @cython.locals(conn=Http1Client, stalled=list)
     cpdef make_room(self, double now)

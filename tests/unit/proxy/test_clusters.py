@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.balance.endpoint import Endpoint
 from proxy.clusters import MAX_ENDPOINTS, Clusters, choose
 from proxy.relay.link import Link
@@ -56,6 +58,15 @@ def test_weight_and_workload_change_in_place() -> None:
     assert bench.endpoints() == {"10.0.0.1": endpoint}
     assert endpoint.weight == 3
     assert endpoint.link.target is target
+
+
+def test_new_timeouts_reach_the_forms_that_there_are() -> None:
+    clusters = Bench().clusters
+    wish = model.Cluster("a", (model.Endpoint("10.0.0.1", 80),))
+    clusters.put(wish, 1.0)
+    opaque = clusters.opaque("a")
+    clusters.put(replace(wish, connect_timeout_s=9.0, failfast_timeout_s=0.5), 2.0)
+    assert (opaque.connect_timeout_s, opaque.failfast_s) == (9.0, 0.5)
 
 
 def test_a_cluster_that_is_dropped_lets_go_of_all() -> None:

@@ -147,6 +147,17 @@ def test_removed_endpoints_end_their_requests_alone() -> None:
     assert (balancer.ready, a.ejected) == ([b], False)
 
 
+def test_a_probe_may_fail_after_its_endpoint_was_removed() -> None:
+    balancer, (a, b, c) = make(3)
+    fail(a, 7)
+    probe = balancer.pick(NOW + 2.0, Random(1).random)
+    assert probe is a
+    a.begin(NOW + 2.0)
+    balancer.replace([b, c])
+    a.end(FAULT, 1.0, False, NOW + 3.0)
+    assert a.pending == 0
+
+
 def test_seven_faults_in_a_row_eject() -> None:
     balancer, (a, b) = make(2)
     ejected = []

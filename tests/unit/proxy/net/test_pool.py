@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,28 @@ async def test_a_closed_port_outside_of_the_mesh_is_told_at_once(is_foreign: boo
         await asyncio.sleep(0.01)
     assert cluster.fails_fast(monotonic()) == is_foreign
     assert f"127.0.0.1:{address[1]}: connect" in cluster.describe()
+    link.remove(monotonic())
+    pool.close()
+    await asyncio.sleep(0.05)
+
+
+async def test_one_more_connection_is_dialled_again_as_long_as_somebody_waits_for_it() -> None:
+    """The endpoint has all streams taken on the one that there is, and its listener is away for a moment."""
+    registry = Registry()
+    relay = Relay(lambda authority, path: (None, 0.0), random.random, OutboundTally(registry))
+    pool = Pool(relay, Limits(), ReadBuffer(), registry.tcp((("direction", "outbound"),)), 20.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+    link = Link(Cluster("full", Balancer(), 3.0, monotonic()), Endpoint(address), pool.dial)
+    there: Any = object()
+    link.conns.append(there)
+    link.waiting[there] = None
+    link.dial_more()
+    async with asyncio.timeout(20):
+        while link.failures < 2:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+    link.waiting.clear()
+    link.conns.clear()
     link.remove(monotonic())
     pool.close()
     await asyncio.sleep(0.05)
