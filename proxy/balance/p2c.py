@@ -121,6 +121,14 @@ class Balancer:
             self._ejected.append(endpoint)
             self._settle()
 
+    def judge_return(self, endpoint: Endpoint, now: float) -> None:
+        """One that is ready again is judged by what it has just lost, unless half of the others have lost as much."""
+        faults = endpoint.breaker.faults(now)
+        others = [other for other in self.endpoints if other is not endpoint]
+        alike = sum(other.ejected or 2 * other.breaker.faults(now) >= faults for other in others)
+        if endpoint.owner is self and faults and 2 * alike < len(others):
+            self.judge(endpoint, now, 0.0)
+
     def postpone(self, endpoint: Endpoint, now: float, wait_s: float) -> None:
         """After a failed probe: stay ejected, for longer."""
         endpoint.breaker.eject(now, wait_s)

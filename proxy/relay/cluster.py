@@ -106,7 +106,7 @@ class Cluster:
         self.balancer.set_ready(endpoint, ready)
         if ready and endpoint.breaker.streak:
             # What it lost with its last connection was counted when it was not ready, so that it could not be ejected.
-            self.balancer.judge(endpoint, now, 0.0)
+            self.balancer.judge_return(endpoint, now)
         self.refresh(now)
 
     def has_another_ready(self, endpoint: Endpoint) -> bool:

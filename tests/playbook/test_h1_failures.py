@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.relay.http1.link import IDLE_S, MAX_IDLE
+from proxy.relay.http1.link import IDLE_S, MAX_IDLE, Link
 from tests.playbook.h1_stage import GET, OK, POST, Stage, Wire
 
 MakeStage = Callable[..., Stage]
@@ -230,49 +230,6 @@ def test_no_endpoint_takes_connections(make: MakeStage) -> None:
     assert b"gossamer-error: no-endpoint" in client.take()
 
 
-def test_an_endpoint_that_takes_no_more_connections_serves_on_those_that_it_has(make: MakeStage) -> None:
-    """Its backlog is full, or its descriptors are taken, or we have no port left."""
-    stage = make()
-    clients = [stage.client() for _ in range(4)]
-    for client in clients[:2]:
-        client.send(GET)
-    first, second = stage.ups
-    stage.dials = False
-    for client in clients[2:]:
-        client.send(GET)
-    for _ in range(2):
-        stage.refuse(stage.dialled.pop())
-    (link,) = stage.dialled
-    assert link.endpoint.ready
-    assert link.endpoint.rtt(stage.now) < 1.0
-    first.send(OK)
-    assert clients[0].take() == OK
-    assert first.take() == GET + GET
-    stage.connect(stage.dialled.pop())
-    assert stage.ups[-1].take() == GET
-    for up in stage.ups:
-        up.send(OK)
-    assert [client.take() for client in clients[1:]] == [OK] * 3
-    assert second.take() == GET
-
-
-def test_and_is_asked_again_when_nobody_else_can_be(make: MakeStage) -> None:
-    stage = make(count=2)
-    clients = [stage.client() for _ in range(3)]
-    for client in clients[:2]:
-        client.send(GET)
-    mine, other = (up.conn.link for up in stage.ups)
-    mine.redial()
-    stage.refuse(mine)
-    assert not mine.endpoint.ready
-    stage.cluster.set_ready(other.endpoint, False, stage.now)
-    clients[2].send(GET)
-    assert clients[2].take() == b""
-    stage.ups[0].send(OK)
-    assert mine.endpoint.ready
-    assert stage.ups[0].take() == GET + GET
-
-
 def test_a_retry_that_reaches_nobody_else_goes_back(make: MakeStage) -> None:
     """Whose idle connection has ended may well be there."""
     stage = make(count=2)
@@ -308,6 +265,48 @@ def test_many_that_cannot_be_reached_take_no_longer_than_one(make: MakeStage) ->
     assert b"gossamer-error: connect-failed" in client.take()
 
 
+def test_but_whoever_is_reached_then_has_time_to_answer(make: MakeStage) -> None:
+    stage = make(count=2, dials=False)
+    clients = [stage.client() for _ in range(4)]
+    for client in clients:
+        client.send(GET)
+    first, second = dict.fromkeys(stage.dialled)
+
+    def refuse_all(link: Link) -> None:
+        while link.endpoint.ready or link.dialling > 1:
+            stage.dialled.remove(link)
+            stage.refuse(link)
+
+    refuse_all(first)
+    stage.wait(2.8)
+    refuse_all(second)
+    stage.wait(1.0)
+    stage.dialled.remove(first)
+    stage.connect(first)
+    stage.wait(0.2)
+    while first in stage.dialled:
+        stage.dialled.remove(first)
+        stage.connect(first)
+    for up in stage.ups:
+        up.send(OK)
+    assert [client.take() for client in clients] == [OK] * 4
+
+
+def test_who_has_answered_without_a_body_has_answered(make: MakeStage) -> None:
+    stage = make()
+    first, second = stage.client(), stage.client()
+    first.send(GET)
+    stage.dials = False
+    second.send(POST)
+    (up,) = stage.ups
+    up.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    first.send(GET)
+    assert up.take() == GET + POST
+    up.end()
+    assert second.take().startswith(b"HTTP/1.1 502 ")
+    assert stage.cluster.balancer.endpoints[0].breaker.faults(stage.now) == 0
+
+
 @pytest.mark.parametrize("ends", ["the client goes", "the route's timeout", "the dial fails"])
 def test_who_waits_for_a_dial_in_vain_says_nothing_of_who_answers_then(make: MakeStage, ends: str) -> None:
     stage = make(count=2, dials=False, timeout_s=0.5)
@@ -320,6 +319,7 @@ def test_who_waits_for_a_dial_in_vain_says_nothing_of_who_answers_then(make: Mak
     elif ends == "the route's timeout":
         stage.wait(0.7)
         assert all(b"gossamer-error: timeout" in client.take() for client in clients)
+        assert all(endpoint.rtt(stage.now) > 1.0 for endpoint in stage.cluster.balancer.endpoints)
     for link in stage.dialled[:]:
         stage.dialled.remove(link)
         if ends == "the dial fails":

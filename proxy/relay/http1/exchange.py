@@ -194,6 +194,8 @@ class Exchange:
                 self.fail(OVERLOAD, cluster.name, now)
             else:
                 waiting[self] = None
+                if self.unreached_s and self.unreached_s < cluster.deserted_since_s:
+                    self.unreached_s = cluster.deserted_since_s
                 self._limit_wait(cluster.deserted_since_s + cluster.failfast_s)
             if link is not None:
                 link.redial()
@@ -644,8 +646,12 @@ class Exchange:
             link: Link = endpoint.link
             if not self.request_end and outcome == CANCELLED:
                 outcome = ABANDONED
-            elif link.waiting.size and self in link.waiting and not link.is_full():
+            elif not link.conns and self in link.waiting:
                 # It has waited for a dial: how long that takes says nothing of who answers then.
+                if outcome == FAULT:
+                    # But until somebody does, others are not to wait there too.
+                    link.doubted = True
+                    endpoint.estimate.raise_to(endpoint.settings.penalty_s, now)
                 outcome = ABANDONED
             endpoint.end(outcome, now - self.begun_s, self.sampled, now, retry_after_s)
             if self.uploading:

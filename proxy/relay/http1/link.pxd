@@ -14,7 +14,7 @@ cdef class Link:
     cdef public Endpoint endpoint
     cdef public object dial, target
     cdef public Queue waiting
-    cdef public bint removed, asleep
+    cdef public bint removed, asleep, doubted
     cdef public int failures, conns, dialling, max_connections, unfinished, refusals
     cdef public double connect_timeout_s, made_room_s, asked_s
     cdef public dict members
@@ -28,7 +28,7 @@ cdef class Link:
     cpdef bint park(self, exchange) except -1
     cpdef began(self, exchange)
     cpdef completed(self, exchange)
-    cpdef bint is_full(self)
+    cdef bint _is_full(self)
     cdef bint _make_place(self, exchange) except -1
     @cython.locals(conn=Http1Client, stalled=list)
     cpdef make_room(self, double now)

@@ -4,10 +4,9 @@ A connection carries one request at a time, so there are as many as requests wer
 too long is closed by whoever sweeps. Requests that find none free wait here for the dial, or for one to become free.
 
 Invariants: `conns` counts those that are open, `dialling` those on their way, together at most `max_connections`; what
-has become a tunnel counts no more. An endpoint is taken to be ready until a dial fails; then, while one dial after the
-other is tried, until one succeeds, unless no other is ready and it has connections that serve. The only one of a
-cluster is not tried while nobody asks for it: nobody counts the ports that a scan has found closed. One that is foreign
-to the mesh is tried once for those who wait.
+has become a tunnel counts no more. An endpoint is taken to be ready until a dial fails, and then, while one dial after
+the other is tried, until one succeeds; the only one of a cluster is not tried while nobody asks for it: nobody counts
+the ports that a scan has found closed. One that is foreign to the mesh is tried once for those who wait.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Link:
 
     `target` is what the configuration says of the endpoint, for whoever describes it; `failures` are dials in a row;
     `unfinished` are the requests under way whose clients have not sent all of them; `refusals` those that its sidecar
-    has sent back.
+    has sent back; `doubted` where the endpoint is charged for requests that waited for a dial until their timeout.
     """
 
     __slots__ = (
@@ -61,6 +60,7 @@ class Link:
         "conns",
         "dial",
         "dialling",
+        "doubted",
         "endpoint",
         "failures",
         "idle",
@@ -92,6 +92,7 @@ class Link:
         self.members: dict[Http1Client, None] = {}
         self.made_room_s = 0.0
         self.dialling = 0
+        self.doubted = False
         # The latest is taken first, so that the others get old.
         self.idle: list[Http1Client] = []
         self.waiting = Queue()
@@ -125,11 +126,11 @@ class Link:
         self.waiting.put(exchange)
         self.asked_s = exchange.begun_s
         self._dial_more(exchange.request_end)
-        if self.is_full():
+        if self._is_full():
             self.make_room(exchange.begun_s)
         return True
 
-    def is_full(self) -> bool:
+    def _is_full(self) -> bool:
         return self.unfinished >= _MAX_UNFINISHED or self.conns >= self.max_connections
 
     def began(self, exchange: Any) -> None:
@@ -168,7 +169,7 @@ class Link:
 
     def _dial_more(self, is_complete: bool) -> None:
         """For those who wait; where too many of them may not be complete, one for a request that is."""
-        if self.removed or (self.failures and self.dialling):
+        if self.removed:
             return
         while (
             self.dialling < self.waiting.size
@@ -212,16 +213,15 @@ class Link:
         self.conns += 1
         self.members[conn] = None
         self.failures = 0
+        if self.doubted:
+            self.doubted = False
+            self.endpoint.renew()
         if not self.endpoint.ready:
             self.cluster.set_ready(self.endpoint, True, now)
         self._give(conn, True, now)
-        if self.waiting.size:
-            self._dial_more(self.waiting.find_next(True).request_end)
 
     def failed(self, error: str, now: float, is_refused: bool = False) -> None:
         """A dial has failed: those who wait go elsewhere, and it is tried again until it succeeds or nobody asks.
-
-        Where there is nobody else they wait on, as long as its connections serve.
 
         `is_refused`: the network has said that nobody is there.
         """
@@ -230,20 +230,14 @@ class Link:
         self.cluster.last_error = error
         if self.removed:
             return
-        if not self.conns:
-            self.endpoint.renew()
-            self.refusals = 0
-        is_closed = is_refused and self.is_foreign()
-        if self.conns and not is_closed and not self.cluster.has_another_ready(self.endpoint):
-            # It takes no more connections, but serves on those that it has: who waits gets one of them, or the next.
-            if self.waiting.size and not self.dialling:
-                self.redial()
-            return
         if self.endpoint.ready:
             self.cluster.set_ready(self.endpoint, False, now)
         self.scatter(now)
+        if not self.conns:
+            self.endpoint.renew()
+            self.refusals = 0
         if self.dialling == 0:
-            if is_closed:
+            if is_refused and self.is_foreign():
                 self._refuse(now)
             elif self._is_wanted(now):
                 self.redial()
@@ -279,9 +273,6 @@ class Link:
         elif len(self.idle) < _MAX_IDLE:
             conn.rested = True
             self.idle.append(conn)
-            if not self.endpoint.ready and self.cluster.waiting:
-                # It could not be dialled, and now nobody else can be either.
-                self.cluster.set_ready(self.endpoint, True, now)
         else:
             conn.close()
 
@@ -310,7 +301,7 @@ class Link:
     def close_idle(self, now: float) -> None:
         """Every second or so: end what nobody has used for long, or what others wait for."""
         if self.waiting.size:
-            if self.is_full():
+            if self._is_full():
                 self.make_room(now)
             if self.waiting.size:
                 self._dial_more(self.waiting.find_next(True).request_end)

@@ -158,6 +158,34 @@ def test_a_probe_may_fail_after_its_endpoint_was_removed() -> None:
     assert a.pending == 0
 
 
+@pytest.mark.parametrize(("others", "is_ejected"), [(0, True), (1, True), (2, False), (4, False)])
+def test_one_that_is_back_is_judged_by_what_it_lost_unless_others_have_lost_as_much(
+    others: int, is_ejected: bool
+) -> None:
+    """A process that crashes is not a network that breaks."""
+    balancer, endpoints = make(5)
+    first = endpoints[0]
+    for endpoint in endpoints[: others + 1]:
+        balancer.set_ready(endpoint, False)
+        fail(endpoint, 8)
+    for endpoint in reversed(endpoints):
+        balancer.set_ready(endpoint, True)
+    balancer.judge_return(first, NOW)
+    assert first.ejected == is_ejected
+
+
+def test_but_neither_by_what_was_long_ago_nor_where_it_is_no_more() -> None:
+    balancer, (a, b, c) = make(3)
+    balancer.set_ready(a, False)
+    fail(a, 8)
+    balancer.set_ready(a, True)
+    balancer.judge_return(a, NOW + 60.0)
+    assert not a.ejected
+    balancer.replace([b, c])
+    balancer.judge_return(a, NOW)
+    assert not a.ejected
+
+
 def test_seven_faults_in_a_row_eject() -> None:
     balancer, (a, b) = make(2)
     ejected = []
