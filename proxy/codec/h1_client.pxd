@@ -8,7 +8,7 @@ from proxy.codec.h1_response cimport ResponseHead
 cdef int _HEAD, _NOTHING, _OPEN_BODY, _TUNNEL, _NO_BODY, _UNTIL_CLOSE
 
 cdef class Http1Client(Http1Connection):
-    cdef public bint is_head, reusable, websocket
+    cdef public bint is_head, reusable, websocket, proven
     cdef public object link
     cdef public int interim
     cdef public bint rested

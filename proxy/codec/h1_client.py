@@ -21,10 +21,10 @@ MAX_INTERIM = 100
 
 
 class Http1Client(Http1Connection):
-    """`reusable` until something says otherwise; `rested` once it has been without a request. `link` is the
-    relay's: where it is kept while it is idle."""
+    """`reusable` until something says otherwise; `rested` once it has been without a request, `proven` once it has
+    answered one. `link` is the relay's: where it is kept while it is idle."""
 
-    __slots__ = ("interim", "is_head", "keep_alive_s", "link", "rested", "reusable", "websocket")
+    __slots__ = ("interim", "is_head", "keep_alive_s", "link", "proven", "rested", "reusable", "websocket")
 
     def __init__(self, memo: HeadMemo, flushes: list[Any], now: float) -> None:
         super().__init__(memo, flushes, now)
@@ -32,6 +32,7 @@ class Http1Client(Http1Connection):
         self.reading = _NOTHING
         self.reusable = True
         self.rested = False
+        self.proven = False
         # Of the request that is under way.
         self.is_head = False
         self.websocket = False

@@ -177,8 +177,8 @@ class Http1Connection:
             beginning.look(buf, pos, end)
             return pos
         self.beginning = None
-        self.messages += 1
         self.head_received(cut(buf, pos, at), at == end)
+        self.messages += 1
         return at
 
     def _read_fixed(self, buf: bytearray, pos: int, end: int) -> int:

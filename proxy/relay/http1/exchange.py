@@ -226,7 +226,7 @@ class Exchange:
         up.owner = self
         self.up = up
         self.reused = up.rested
-        self.proven = up.messages > 0
+        self.proven = up.proven
         self.unreached_s = 0.0
         if not self.request_end:
             link: Link = up.link

@@ -260,6 +260,7 @@ class Link:
     def release(self, conn: Http1Client, now: float) -> None:
         """A request is over, and its connection may serve for the next one."""
         conn.rested = True
+        conn.proven = True
         self._give(conn, False, now)
 
     def _give(self, conn: Http1Client, is_fresh: bool, now: float) -> None:
