@@ -109,10 +109,6 @@ class Cluster:
             self.balancer.judge_return(endpoint, now)
         self.refresh(now)
 
-    def has_another_ready(self, endpoint: Endpoint) -> bool:
-        """Whether another one could have a request at once."""
-        return any(other is not endpoint for other in self.balancer.ready)
-
     def refresh(self, now: float) -> None:
         """After any change of readiness: send on what waits, or start the clock."""
         if self.refusals:

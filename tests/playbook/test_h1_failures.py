@@ -64,15 +64,21 @@ def reach(stage: Stage, client: Wire) -> Wire:
     return next(up for up in stage.ups if up.take() == GET)
 
 
+def warm_both(stage: Stage, client: Wire) -> Wire:
+    """Each of two endpoints has a connection that has served, and is idle; the latest of these."""
+    for _ in range(4):
+        up = reach(stage, client)
+        up.send(OK)
+        client.take()
+    return up
+
+
 @pytest.mark.parametrize("is_other_ready", [True, False])
 def test_another_endpoint_gets_it_where_one_is_ready(make: MakeStage, is_other_ready: bool) -> None:
     """What ends its connections may be about to end itself."""
     stage = make(count=2)
     client = stage.client()
-    for _ in range(4):
-        up = reach(stage, client)
-        up.send(OK)
-        client.take()
+    up = warm_both(stage, client)
     assert len({one.conn.link.endpoint for one in stage.ups}) == 2
     if not is_other_ready:
         for one in stage.cluster.balancer.endpoints:
@@ -234,10 +240,7 @@ def test_a_retry_that_reaches_nobody_else_goes_back(make: MakeStage) -> None:
     """Whose idle connection has ended may well be there."""
     stage = make(count=2)
     client = stage.client()
-    for _ in range(4):
-        up = reach(stage, client)
-        up.send(OK)
-        client.take()
+    warm_both(stage, client)
     first = reach(stage, client)
     (other,) = set(stage.ups) - {first}
     other.end()

@@ -107,7 +107,7 @@ class Exchange:
         self.ended_s = 0.0
         self.status = 0
         self.retry_after_s = -1.0
-        # Its connection has waited for it, and has answered before: that it ends then is no fault.
+        # Its connection has waited for it; it has answered before, so that its end, while it was idle, is no fault.
         self.reused = False
         self.proven = False
         # It must have a connection that has not waited.
@@ -465,7 +465,7 @@ class Exchange:
             self._retry(now)
         else:
             # The end of a connection that was idle is no fault of the endpoint's.
-            self.fail(failure, detail, now, not (may_retry and self.reused and self.proven))
+            self.fail(failure, detail, now, not (may_retry and self.proven))
 
     def _may_be_sent_again(self) -> bool:
         """Once, and not again by who has it then: what ends its hosts is not to reach all of them.
@@ -478,8 +478,9 @@ class Exchange:
         return self.reused or self._has_another_ready()
 
     def _has_another_ready(self) -> bool:
+        """Whether another endpoint could have it at once."""
         cluster, endpoint = self.decision.cluster, self.endpoint
-        return cluster is not None and endpoint is not None and cluster.has_another_ready(endpoint)
+        return cluster is not None and any(other is not endpoint for other in cluster.balancer.ready)
 
     def _retry(self, now: float) -> None:
         self.relay.tally.replayed()
@@ -488,7 +489,7 @@ class Exchange:
         if self.endpoint is not None and self._has_another_ready():
             # What ends its connections may be about to end itself.
             self.tried = (self.endpoint,)
-        self._leave_endpoint(CANCELLED if self.reused and self.proven else FAULT, now)
+        self._leave_endpoint(CANCELLED if self.proven else FAULT, now)
         self.needs_fresh = True
         self.dispatch(now)
 
